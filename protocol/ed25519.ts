@@ -1,7 +1,8 @@
 /**
  * The one rule by which every peer accepts or refuses an Ed25519 key and signature.
  *
- * Libraries differ on hostile input: node:crypto takes keys of small order and keys with y ≥ p, tweetnacl takes S ≥ L as well.
+ * Libraries differ on hostile input: node:crypto takes keys of small order and keys with y ≥ p, tweetnacl takes S ≥ L as well, and
+ * libsodium refuses an R of small order, which the others take.
  * Two peers that differ on one commit never agree again, so the cases where libraries differ are refused here, before
  * the library is asked. What is left, all of them judge alike: S·B = R + k·A without the cofactor, R compared as bytes.
  *
@@ -31,9 +32,6 @@ const SMALL_ORDER_YS = [
   'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a', // order 8
 ].map((hex) => fromHex(hex)!);
 
-/** The two points with x = 0: a set sign bit would be a second encoding of them. */
-const X_IS_ZERO_YS = [SMALL_ORDER_YS[1]!, SMALL_ORDER_YS[2]!];
-
 /**
  * May this be the key of a device? False for a wrong length, y ≥ p, and a point of small order: under such a key one
  * signature fits any message. Not asked is whether y is on the curve, which takes arithmetic and protects nothing: no
@@ -55,11 +53,12 @@ export function isCanonicalS(signature: Uint8Array): boolean {
   return false;
 }
 
-/** Is R, the signature's first half, the only encoding of its point? Both providers see to it too, by comparing R as bytes. */
-export function isCanonicalR(signature: Uint8Array): boolean {
-  if (!isBelowPrime(signature)) return false;
-  const signed = signature[31]! >= 0x80;
-  return !(signed && X_IS_ZERO_YS.some((y) => hasY(signature, y)));
+/**
+ * Is R, the signature's first half, below the prime and not of small order? libsodium refuses small order here too, and a peer
+ * that leans on it must agree with one that doesn't. No honest signer makes such an R.
+ */
+export function isGoodR(signature: Uint8Array): boolean {
+  return isBelowPrime(signature) && !SMALL_ORDER_YS.some((y) => hasY(signature, y));
 }
 
 /** Verifies under a key that `checkDeviceKey` has passed before. Any bytes as message and signature; never throws for them. */
@@ -69,7 +68,7 @@ export function verifyWithCheckedKey(
   message: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  if (signature.length !== SIGNATURE_BYTES || !isCanonicalS(signature) || !isCanonicalR(signature)) return false;
+  if (signature.length !== SIGNATURE_BYTES || !isCanonicalS(signature) || !isGoodR(signature)) return false;
   return crypto.ed25519Verify(key, message, signature);
 }
 

@@ -2,13 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fromHex } from '../../protocol/bytes.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
-import {
-  checkDeviceKey,
-  isCanonicalR,
-  isCanonicalS,
-  verifyStrict,
-  verifyWithCheckedKey,
-} from '../../protocol/ed25519.ts';
+import { checkDeviceKey, isGoodR, isCanonicalS, verifyStrict, verifyWithCheckedKey } from '../../protocol/ed25519.ts';
 import { nodeCrypto } from '../../client/platform/crypto-node.ts';
 
 const hex = (text: string): Uint8Array => fromHex(text)!;
@@ -69,11 +63,11 @@ describe('a signature', () => {
     fc.assert(fc.property(fc.oneof(near, any), (s) => isCanonicalS(withS(s)) === s < L));
   });
 
-  test('R is the only encoding of its point', () => {
-    for (const r of [0n, 1n, P - 1n, P - 2n, SIGN]) expect(isCanonicalR(withR(r))).toBe(true);
-    // y = 1 and y = −1 have x = 0, which has no sign; and then everything from p up.
-    for (const r of [SIGN + 1n, SIGN + P - 1n, P, P + 1n, SIGN - 1n, SIGN + P, 2n * SIGN - 1n]) {
-      expect(isCanonicalR(withR(r)), r.toString(16)).toBe(false);
+  test('R is below the prime and not of small order', () => {
+    for (const r of [2n, 3n, P - 2n, SIGN + 2n, SIGN + P - 2n]) expect(isGoodR(withR(r))).toBe(true);
+    // y = 0, 1 and −1 with either sign of x; and then everything from p up.
+    for (const r of [0n, SIGN, 1n, P - 1n, SIGN + 1n, SIGN + P - 1n, P, P + 1n, SIGN - 1n, SIGN + P, 2n * SIGN - 1n]) {
+      expect(isGoodR(withR(r)), r.toString(16)).toBe(false);
     }
   });
 

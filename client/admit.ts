@@ -1,0 +1,339 @@
+/**
+ * Does an authentic entry belong next in our log? Linked to what we have, causally ready, by somebody who may write it; and for our
+ * own changes, the commit that says them. This stage changes the view and nothing else; if any entry of a job is refused, the whole job is undone.
+ */
+import { equal, toHex } from '../protocol/bytes.ts';
+import type { AuthenticBatch, AuthenticEntry } from '../protocol/authenticate.ts';
+import { decodeBody, encodeBody, type Body, type Change, type Dependency } from '../protocol/body.ts';
+import { isFromTheFuture, observe, tick } from '../protocol/clock.ts';
+import { ChainHasher } from '../protocol/commit.ts';
+import { NONCE_BYTES } from '../protocol/constants.ts';
+import type { Crypto, KeyPair, RandomBytes } from '../protocol/crypto.ts';
+import { TidelogError } from '../protocol/errors.ts';
+import { changesMembership, readFacts, readFounding, type Past, type Verdict } from '../protocol/membership.ts';
+import type { Chain, View } from './view.ts';
+
+/** An entry that has its place in our log. */
+export type Admitted = {
+  readonly position: number;
+  readonly chain: Chain;
+  readonly seq: number;
+  readonly id: Uint8Array;
+  /** The id before it in its chain. */
+  readonly prev: Uint8Array;
+} & (
+  | {
+      readonly kind: 'commit';
+      readonly signature: Uint8Array;
+      readonly bodyHash: Uint8Array;
+      readonly body: Uint8Array;
+      readonly parsed: Body;
+      /** False for a commit on `~` that is void: it keeps its body and changes nothing. */
+      readonly counts: boolean;
+    }
+  | { readonly kind: 'erased'; readonly signature: Uint8Array; readonly bodyHash: Uint8Array }
+  | { readonly kind: 'gap' }
+);
+
+export interface Admission {
+  readonly entries: Admitted[];
+  /** Entries that we had already. */
+  readonly duplicates: number;
+  /** Commits whose time is more than 24 h ahead of our clock: device key and time. */
+  readonly fromTheFuture: { readonly device: Uint8Array; readonly timeUs: number }[];
+  /** Something that counted until now may be void: a revocation came. */
+  readonly cutsChanged: boolean;
+  /** Takes everything back. */
+  undo(): void;
+}
+
+/** Collects what undoes each change, newest first. */
+class Undo {
+  readonly #steps: (() => void)[] = [];
+  add(step: () => void): void {
+    this.#steps.push(step);
+  }
+  run(): void {
+    for (const step of this.#steps.toReversed()) step();
+    this.#steps.length = 0;
+  }
+}
+
+/** One job's passage through the view. */
+class Passage {
+  readonly view: View;
+  readonly crypto: Crypto;
+  readonly nowUs: number;
+  readonly undo = new Undo();
+  readonly entries: Admitted[] = [];
+  readonly fromTheFuture: { device: Uint8Array; timeUs: number }[] = [];
+  duplicates = 0;
+  cutsChanged = false;
+
+  constructor(view: View, crypto: Crypto, nowUs: number) {
+    this.view = view;
+    this.crypto = crypto;
+    this.nowUs = nowUs;
+    const { head, clock, commits, holes, ownChain, founder, name } = view;
+    this.undo.add(() => Object.assign(view, { head, clock, commits, holes, ownChain, founder, name }));
+  }
+
+  done(): Admission {
+    const { entries, duplicates, fromTheFuture, cutsChanged } = this;
+    return { entries, duplicates, fromTheFuture, cutsChanged, undo: () => this.undo.run() };
+  }
+
+  addChain(device: Uint8Array, nonce: Uint8Array): Chain {
+    const chain = this.view.addChain(device, nonce);
+    this.undo.add(() => this.view.removeChain(chain));
+    return chain;
+  }
+
+  advance(chain: Chain, seq: number, id: Uint8Array): void {
+    const { seq: seqBefore, head: headBefore } = chain;
+    this.view.advance(chain, seq, id);
+    this.undo.add(() => this.view.advance(chain, seqBefore, headBefore));
+  }
+
+  learn(chain: Chain, at: number, deps: readonly Dependency[]): void {
+    for (const { chain: id, seq } of deps) {
+      const other = this.view.chainById(id);
+      if (other === chain) throw new TidelogError('bad-commit', 'its deps name its own chain');
+      if (!other || other.seq < seq) {
+        throw new TidelogError(
+          'causal-gap',
+          `seq ${at} of chain ${chain.hex} depends on seq ${seq} of chain ${toHex(id)}, which has not come`,
+        );
+      }
+      if (chain.saw(other.number) >= seq) continue;
+      this.undo.add(chain.learn(at, other.number, seq));
+    }
+  }
+
+  /** Judges a commit whose chain has learned its deps, and takes in what it says of members. */
+  judge(chain: Chain, seq: number, body: Body): Verdict {
+    const { view } = this;
+    const membership = changesMembership(body.changes);
+    if (view.membership === null) this.#found(chain, body.changes);
+    const verdict = membership ? this.#judgeMembership(chain, seq) : this.#judgeData(chain, seq);
+    if (verdict === 'unauthorized') return verdict;
+    if (membership) this.#takeFact(chain, seq, body);
+    return verdict;
+  }
+
+  #past(chain: Chain, seq: number): Past {
+    return (hex) => {
+      const other = this.view.chainByHex(hex);
+      if (!other) return 0;
+      return other === chain ? seq - 1 : chain.saw(other.number);
+    };
+  }
+
+  #judgeMembership(chain: Chain, seq: number): Verdict {
+    const { device, hex } = chain;
+    return this.view.membership!.verdict({ device, chain: hex, seq, past: this.#past(chain, seq), membership: true });
+  }
+
+  /** On the hot path: the verdict on a chain stays as long as nobody learned or stated anything, up to the chain's cut. */
+  #judgeData(chain: Chain, seq: number): Verdict {
+    const membership = this.view.membership!;
+    const known = chain.verdict;
+    if (known?.membership === membership && known.knowsVersion === chain.knowsVersion && seq <= known.lastCounting)
+      return 'counts';
+    const { device, hex } = chain;
+    const verdict = membership.verdict({ device, chain: hex, seq, past: this.#past(chain, seq), membership: false });
+    if (verdict === 'counts') {
+      const lastCounting = membership.lastCounting(chain.deviceHex, hex);
+      chain.verdict = { membership, knowsVersion: chain.knowsVersion, lastCounting };
+    }
+    return verdict;
+  }
+
+  #found(chain: Chain, changes: readonly Change[]): void {
+    const { view } = this;
+    const founding = readFounding(this.crypto, view.space, chain.device, changes);
+    view.founder = chain.device;
+    view.name = founding.name;
+    view.judge();
+    this.undo.add(() => {
+      view.founder = null;
+      view.judge();
+    });
+  }
+
+  #takeFact(chain: Chain, seq: number, { time, changes }: Body): void {
+    const { view } = this;
+    const statements = readFacts(changes);
+    const factChains = new Set(view.facts.map((fact) => fact.chain));
+    const past = [...factChains]
+      .filter((other) => other !== chain.number && chain.saw(other) > 0)
+      .map((other) => [other, chain.saw(other)] as const);
+    const factsBefore = view.facts;
+    view.facts = [...view.facts, { position: view.head + 1, chain: chain.number, seq, time, past, statements }];
+    view.judge();
+    this.undo.add(() => {
+      view.facts = factsBefore;
+      view.judge();
+    });
+    if (statements.some(({ revoked }) => revoked !== null)) this.cutsChanged = true;
+  }
+
+  /** Keeps the clock ahead of what was seen, unless that is from the future. */
+  observe(chain: Chain, timeUs: number): void {
+    if (isFromTheFuture(timeUs, this.nowUs)) this.fromTheFuture.push({ device: chain.device, timeUs });
+    this.view.clock = observe(this.view.clock, timeUs, this.nowUs);
+  }
+}
+
+/**
+ * Admits what of a batch is new.
+ *
+ * Throws `unlinked`, `fork`, `causal-gap`, `unauthorized`, `bad-space`, `gap-refused`, `bad-commit`, `commit-too-large`; then nothing has changed.
+ * The view must have loaded what the batch's chains know.
+ */
+export function admitBatch(view: View, crypto: Crypto, batch: AuthenticBatch, nowUs: number): Admission {
+  const passage = new Passage(view, crypto, nowUs);
+  try {
+    const chains = new Map<AuthenticEntry['chain'], Chain>();
+    /** For each chain of the batch: the id before the entry at hand, as the batch has it. */
+    const prevs = new Map<AuthenticEntry['chain'], Uint8Array>();
+    for (const entry of batch.entries) {
+      let chain = chains.get(entry.chain);
+      if (!chain) {
+        chain = view.chainById(entry.chain.id) ?? passage.addChain(entry.chain.device, entry.chain.nonce);
+        chains.set(entry.chain, chain);
+      }
+      const prev = prevs.get(entry.chain) ?? entry.chain.idBefore;
+      const seqBefore = prevs.has(entry.chain) || entry.kind !== 'gap' ? entry.seq - 1 : entry.chain.seqBefore;
+      prevs.set(entry.chain, entry.id);
+      if (entry.seq <= chain.seq) {
+        if (entry.seq === chain.seq && !equal(entry.id, chain.head)) throw fork(chain);
+        passage.duplicates++;
+        continue;
+      }
+      if (entry.kind === 'gap') {
+        if (view.filter === null) throw new TidelogError('gap-refused', `to seq ${entry.seq} of chain ${chain.hex}`);
+      } else {
+        if (seqBefore > chain.seq)
+          throw new TidelogError('unlinked', `seq ${entry.seq} of chain ${chain.hex} came after seq ${chain.seq}`);
+        if (!equal(prev, chain.head)) throw fork(chain);
+      }
+      admitEntry(passage, chain, prev, entry);
+    }
+  } catch (thrown) {
+    passage.undo.run();
+    throw thrown;
+  }
+  return passage.done();
+}
+
+function fork(chain: Chain): TidelogError {
+  return new TidelogError('fork', `seq ${chain.seq} of chain ${chain.hex}`, {
+    chain: chain.hex,
+    device: chain.deviceHex,
+    seq: chain.seq,
+  });
+}
+
+function admitEntry(passage: Passage, chain: Chain, prev: Uint8Array, entry: AuthenticEntry): void {
+  const { view } = passage;
+  const place = { position: view.head + 1, chain, seq: entry.seq, id: entry.id, prev };
+  if (entry.kind === 'gap') {
+    passage.entries.push({ ...place, kind: 'gap' });
+  } else if (entry.kind === 'erased') {
+    if (view.membership === null) throw new TidelogError('bad-space', 'its first commit is erased');
+    if (!view.membership.hasRoleEver(chain.device))
+      throw new TidelogError('unauthorized', `an erased commit of chain ${chain.hex}`);
+    if (entry.seq <= view.membership.lastCounting(chain.deviceHex, chain.hex)) view.holes++;
+    passage.entries.push({ ...place, kind: 'erased', signature: entry.signature, bodyHash: entry.bodyHash });
+  } else {
+    admitCommit(passage, place, entry);
+  }
+  passage.advance(chain, entry.seq, entry.id);
+  view.head++;
+}
+
+function admitCommit(
+  passage: Passage,
+  place: Pick<Admitted, 'position' | 'chain' | 'seq' | 'id' | 'prev'>,
+  { signature, bodyHash, body }: Extract<AuthenticEntry, { kind: 'commit' }>,
+): void {
+  const { chain, seq } = place;
+  const parsed = decodeBody(body);
+  passage.learn(chain, seq, parsed.deps);
+  const verdict = passage.judge(chain, seq, parsed);
+  if (verdict === 'unauthorized') throw new TidelogError('unauthorized', `seq ${seq} of chain ${chain.hex}`);
+  if (verdict === 'void' && !changesMembership(parsed.changes)) {
+    passage.entries.push({ ...place, kind: 'erased', signature, bodyHash });
+    return;
+  }
+  passage.observe(chain, parsed.time);
+  passage.view.commits++;
+  passage.entries.push({ ...place, kind: 'commit', signature, bodyHash, body, parsed, counts: verdict === 'counts' });
+}
+
+/**
+ * Makes and admits a commit of our own.
+ *
+ * Throws `not-a-member`, `read-only`, `not-an-owner`, `device-revoked`, `commit-too-large`, `bad-commit`.
+ * The view must have loaded what our chain knows.
+ */
+export function admitOwn(
+  view: View,
+  crypto: Crypto,
+  random: RandomBytes,
+  keys: KeyPair,
+  changes: readonly Change[],
+  nowUs: number,
+): Admission {
+  const passage = new Passage(view, crypto, nowUs);
+  try {
+    if (view.isRevoked(keys.public)) throw new TidelogError('device-revoked');
+    view.ownChain ??= passage.addChain(keys.public, random(NONCE_BYTES));
+    const chain = view.ownChain;
+    const seq = chain.seq + 1;
+    // Only what advanced since our previous commit; for the first of a chain, all that we have.
+    const deps: Dependency[] = [];
+    for (const other of view.chains) {
+      if (other !== chain && other.seq > chain.saw(other.number)) deps.push({ chain: other.id, seq: other.seq });
+    }
+    view.clock = tick(view.clock, nowUs);
+    const body = encodeBody({ time: view.clock.last, deps, changes });
+    // Through the same gate as what comes from others: the bytes, not what we meant by them.
+    const parsed = decodeBody(body);
+    passage.learn(chain, seq, parsed.deps);
+    const verdict = passage.judge(chain, seq, parsed);
+    if (verdict !== 'counts') throw refusal(view, keys.public, changesMembership(parsed.changes));
+    const bodyHash = crypto.sha256(body);
+    const hasher = new ChainHasher(crypto, { space: view.space, device: chain.device, nonce: chain.nonce });
+    const prev = chain.head;
+    const signature = hasher.sign(keys, seq, prev, bodyHash);
+    const id = hasher.id(seq, prev, bodyHash, signature);
+    view.commits++;
+    passage.entries.push({
+      position: view.head + 1,
+      chain,
+      seq,
+      id,
+      prev,
+      kind: 'commit',
+      signature,
+      bodyHash,
+      body,
+      parsed,
+      counts: true,
+    });
+    passage.advance(chain, seq, id);
+    view.head++;
+  } catch (thrown) {
+    passage.undo.run();
+    throw thrown;
+  }
+  return passage.done();
+}
+
+function refusal(view: View, device: Uint8Array, membership: boolean): TidelogError {
+  const role = view.roleOf(device);
+  if (role === null) return new TidelogError('not-a-member');
+  return membership ? new TidelogError('not-an-owner') : new TidelogError('read-only', `its role is ${role}`);
+}

@@ -1,0 +1,19 @@
+/** All that a peer needs of the world around it. Tests and simulations bring their own; `node.ts` and `browser.ts` bring the real one. */
+import type { Codec } from '../protocol/codec.ts';
+import type { Crypto, RandomBytes } from '../protocol/crypto.ts';
+import type { Transport } from './transport.ts';
+
+export interface Platform {
+  readonly crypto: Crypto;
+  readonly random: RandomBytes;
+  /** Ways to pack and unpack batches, the preferred one first. */
+  readonly codecs: readonly Codec[];
+  /** The wall clock, µs since 1970. */
+  nowUs(): number;
+  /** A clock that only runs forward, ms. */
+  nowMs(): number;
+  /** Calls once after `ms`; returns what cancels it. A waiting timer keeps no process alive. */
+  after(ms: number, call: () => void): () => void;
+  /** Opens a connection to a node's `/sync`. Throws `unreachable`. */
+  dial(url: string, signal?: AbortSignal): Promise<Transport>;
+}

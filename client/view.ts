@@ -1,0 +1,324 @@
+/**
+ * What this peer has of one space, in memory: chain heads, what each chain had seen, members, the clock. It is changed by the writer only,
+ * one job at a time; a job that fails is undone whole. After a failed write it is loaded anew from the store.
+ */
+import { concat, equal, readU64, toHex } from '../protocol/bytes.ts';
+import type { Clock } from '../protocol/clock.ts';
+import { chainId } from '../protocol/commit.ts';
+import type { Crypto } from '../protocol/crypto.ts';
+import { TidelogError } from '../protocol/errors.ts';
+import { Membership, type Fact, type Past, type Role } from '../protocol/membership.ts';
+import type { Filter } from '../protocol/messages.ts';
+import { digest, type ChainHead } from '../protocol/vector.ts';
+import type { Store, StoreEntry, Table } from './store.ts';
+import {
+  decodeChain,
+  decodeFact,
+  decodeSpace,
+  knowsKey,
+  keyPosition,
+  spaceEnd,
+  spaceKey,
+  type ChainRecord,
+  type FactRecord,
+  type SpaceRecord,
+} from './tables.ts';
+
+export class Chain {
+  /** This peer's number for it. */
+  readonly number: number;
+  readonly id: Uint8Array;
+  readonly hex: string;
+  readonly device: Uint8Array;
+  readonly deviceHex: string;
+  readonly nonce: Uint8Array;
+  /** Decides between equal times: device key, then chain id. */
+  readonly rank: Uint8Array;
+  seq: number;
+  head: Uint8Array;
+  /** Chain number → the highest seq of it that this chain's author had seen at `seq`; null until loaded. */
+  knows: Map<number, number> | null = null;
+  /** What it learned since the last durable write, oldest first: at its own seq `at`, `other` up to `seq`. */
+  readonly learned: { readonly at: number; readonly other: number; readonly seq: number; readonly before: number }[] =
+    [];
+  /** Counts learning and nothing else; see admit.ts. */
+  knowsVersion = 0;
+  /** The last verdict on a commit that doesn't change `~`, and what it rests on. */
+  verdict: { readonly membership: Membership; readonly knowsVersion: number; readonly lastCounting: number } | null =
+    null;
+
+  constructor(number: number, { device, nonce, id, seq, head }: ChainRecord) {
+    this.number = number;
+    this.id = id;
+    this.hex = toHex(id);
+    this.device = device;
+    this.deviceHex = toHex(device);
+    this.nonce = nonce;
+    this.rank = concat(device, id);
+    this.seq = seq;
+    this.head = head;
+  }
+
+  record(): ChainRecord {
+    return { device: this.device, nonce: this.nonce, id: this.id, seq: this.seq, head: this.head };
+  }
+
+  /** Highest seq of `other` that the author of commit `seq` had seen; `seq` lies after the last durable write. */
+  sawAt(seq: number, other: number): number {
+    if (other === this.number) return seq - 1;
+    // Going back in time: what was learned after `seq` doesn't count, and leaves what was known before it.
+    let known: number | null = null;
+    for (let i = this.learned.length - 1; i >= 0; i--) {
+      const learned = this.learned[i]!;
+      if (learned.other !== other) continue;
+      if (learned.at <= seq) return learned.seq;
+      known = learned.before;
+    }
+    return known ?? this.#known().get(other) ?? 0;
+  }
+
+  /** Highest seq of `other` that the chain's author has seen by now. */
+  saw(other: number): number {
+    return other === this.number ? this.seq : (this.#known().get(other) ?? 0);
+  }
+
+  /** Returns what undoes it. */
+  learn(at: number, other: number, seq: number): () => void {
+    const known = this.#known();
+    const before = known.get(other) ?? 0;
+    known.set(other, seq);
+    this.learned.push({ at, other, seq, before });
+    this.knowsVersion++;
+    return () => {
+      known.set(other, before);
+      this.learned.pop();
+      this.knowsVersion++;
+    };
+  }
+
+  #known(): Map<number, number> {
+    if (this.knows === null) throw new Error(`chain ${this.hex}: what it knows was not loaded`);
+    return this.knows;
+  }
+}
+
+/** A commit on `~`, with its place in the log. */
+export interface PlacedFact extends FactRecord {
+  readonly position: number;
+}
+
+const SCAN_PAGE = 1000;
+
+export class View {
+  readonly space: Uint8Array;
+  readonly hex: string;
+  readonly number: number;
+  readonly #crypto: Crypto;
+  readonly #store: Store;
+
+  name = '';
+  epoch = new Uint8Array(0);
+  head = 0;
+  commits = 0;
+  subjects = 0;
+  conflicted = 0;
+  blockBytes = 0;
+  clock: Clock = { last: 0 };
+  ownChain: Chain | null = null;
+  holes = 0;
+  filter: Filter | null = null;
+
+  readonly chains: Chain[] = [];
+  readonly #chainByHex = new Map<string, Chain>();
+  founder: Uint8Array | null = null;
+  facts: PlacedFact[] = [];
+  membership: Membership | null = null;
+  #digest: Uint8Array | null = null;
+
+  constructor(crypto: Crypto, store: Store, space: Uint8Array, number: number) {
+    this.#crypto = crypto;
+    this.#store = store;
+    this.space = space;
+    this.hex = toHex(space);
+    this.number = number;
+  }
+
+  /** Reads everything from the store, from scratch. */
+  async load(): Promise<void> {
+    const bytes = await this.#store.get('spaces', this.space);
+    if (!bytes) throw new TidelogError('data-damaged', `space ${this.hex} has no record`);
+    const record = decodeSpace(bytes);
+    this.chains.length = 0;
+    this.#chainByHex.clear();
+    for await (const [, value] of scanSpace(this.#store, 'chains', this.number)) this.#add(decodeChain(value));
+    this.facts = [];
+    for await (const [key, value] of scanSpace(this.#store, 'facts', this.number)) {
+      this.facts.push({ position: keyPosition(key), ...decodeFact(value) });
+    }
+    this.name = record.name;
+    this.epoch = new Uint8Array(record.epoch);
+    this.head = record.head;
+    this.commits = record.commits;
+    this.subjects = record.subjects;
+    this.conflicted = record.conflicted;
+    this.blockBytes = record.blockBytes;
+    this.clock = { last: record.clockUs };
+    this.ownChain = record.ownChain === null ? null : this.chains[record.ownChain]!;
+    this.holes = record.holes;
+    this.filter = record.filter;
+    // The founding commit is the first of every log, so its chain is the first that a peer meets.
+    this.founder = this.chains[0]?.device ?? null;
+    this.membership = null;
+    this.judge();
+    this.#digest = null;
+  }
+
+  record(): SpaceRecord {
+    return {
+      number: this.number,
+      name: this.name,
+      epoch: this.epoch,
+      head: this.head,
+      commits: this.commits,
+      subjects: this.subjects,
+      conflicted: this.conflicted,
+      blockBytes: this.blockBytes,
+      clockUs: this.clock.last,
+      ownChain: this.ownChain?.number ?? null,
+      holes: this.holes,
+      filter: this.filter,
+    };
+  }
+
+  #add(record: ChainRecord): Chain {
+    const chain = new Chain(this.chains.length, record);
+    this.chains.push(chain);
+    this.#chainByHex.set(chain.hex, chain);
+    return chain;
+  }
+
+  chainByHex(hex: string): Chain | undefined {
+    return this.#chainByHex.get(hex);
+  }
+
+  chainById(id: Uint8Array): Chain | undefined {
+    return this.#chainByHex.get(toHex(id));
+  }
+
+  /** A chain that this peer meets for the first time; nothing of it is in the log yet. */
+  addChain(device: Uint8Array, nonce: Uint8Array): Chain {
+    const id = chainId(this.#crypto, { space: this.space, device, nonce });
+    const chain = this.#add({ device: device.slice(), nonce: nonce.slice(), id, seq: 0, head: new Uint8Array(32) });
+    chain.knows = new Map();
+    this.#digest = null;
+    return chain;
+  }
+
+  /** Undoes `addChain`, of the last one added. */
+  removeChain(chain: Chain): void {
+    if (this.chains.at(-1) !== chain) throw new Error('chains are removed in the reverse order');
+    this.chains.pop();
+    this.#chainByHex.delete(chain.hex);
+    this.#digest = null;
+  }
+
+  advance(chain: Chain, seq: number, head: Uint8Array): void {
+    chain.seq = seq;
+    chain.head = head;
+    this.#digest = null;
+  }
+
+  /** Loads what a chain had seen: the latest for each other chain. */
+  async loadKnows(chain: Chain): Promise<void> {
+    if (chain.knows !== null) return;
+    const knows = new Map<number, number>();
+    for (const other of this.chains) {
+      if (other === chain) continue;
+      const seq = await this.#seenUpTo(chain.number, other.number, chain.seq);
+      if (seq > 0) knows.set(other.number, seq);
+    }
+    chain.knows ??= knows;
+  }
+
+  /** Highest seq of `other` that the author of a stored commit had seen. */
+  seenByStored(chain: number, seq: number, other: number): Promise<number> | number {
+    return chain === other ? seq - 1 : this.#seenUpTo(chain, other, seq);
+  }
+
+  async #seenUpTo(chain: number, other: number, at: number): Promise<number> {
+    const found = await this.#store.scan('knows', {
+      gte: knowsKey(this.number, chain, other, 0),
+      lte: knowsKey(this.number, chain, other, at),
+      reverse: true,
+      limit: 1,
+    });
+    return found[0] ? readU64(found[0][1], 0) : 0;
+  }
+
+  /** Judges all facts anew. */
+  judge(): void {
+    this.membership =
+      this.founder === null
+        ? null
+        : new Membership(
+            this.founder,
+            this.facts.flatMap((fact) => this.#factsOf(fact)),
+          );
+  }
+
+  #factsOf(placed: PlacedFact): Fact[] {
+    const { hex, deviceHex } = this.chains[placed.chain]!;
+    const past = new Map(placed.past.map(([chain, seq]) => [this.chains[chain]!.hex, seq]));
+    return placed.statements.map(({ target, role, revoked }) => ({
+      chain: hex,
+      seq: placed.seq,
+      author: deviceHex,
+      time: placed.time,
+      past,
+      target,
+      role,
+      revoked,
+    }));
+  }
+
+  /** What the author of a fact had seen, by hex id. */
+  pastOfFact(placed: PlacedFact): Past {
+    const past = new Map(placed.past);
+    return (hex) => {
+      const chain = this.#chainByHex.get(hex);
+      if (!chain) return 0;
+      return chain.number === placed.chain ? placed.seq - 1 : (past.get(chain.number) ?? 0);
+    };
+  }
+
+  roleOf(device: Uint8Array): Role | null {
+    return this.membership?.roleOf(device) ?? null;
+  }
+
+  isRevoked(device: Uint8Array): boolean {
+    return this.membership?.isRevoked(device) ?? false;
+  }
+
+  heads(): ChainHead[] {
+    return this.chains.filter(({ seq }) => seq > 0).map(({ id, seq, head }) => ({ chain: id, seq, id: head }));
+  }
+
+  digest(): Uint8Array {
+    this.#digest ??= digest(this.#crypto, this.heads());
+    return this.#digest;
+  }
+
+  isFounder(device: Uint8Array): boolean {
+    return this.founder !== null && equal(this.founder, device);
+  }
+}
+
+/** Every entry of a space in a table, page by page. */
+export async function* scanSpace(store: Store, table: Table, space: number): AsyncGenerator<StoreEntry> {
+  let page = await store.scan(table, { gte: spaceKey(space), lt: spaceEnd(space), limit: SCAN_PAGE });
+  while (page.length > 0) {
+    yield* page;
+    if (page.length < SCAN_PAGE) return;
+    page = await store.scan(table, { gt: page.at(-1)![0], lt: spaceEnd(space), limit: SCAN_PAGE });
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * The body of a commit: `msgpack [time, deps, changes]`, and the rules that every peer checks in the same way.
+ *
+ *   time     µs since 1970
+ *   deps     [[chain id 16, seq], …]: other chains that advanced since the author's previous commit
+ *   changes  [[subject, ops], …], each subject once; ops is a map:
+ *              destroy true · set {property: value} · unset [property] · inc {property: integer}
+ *              add {property: [value]} · remove {property: [value]}
+ *            A property stands in one of set, unset, inc, or in add and remove. `destroy` comes before the rest.
+ */
+import { BODY_BYTES_MAX, BODY_DEPTH_MAX, CHAIN_ID_BYTES, INTEGER_MAX } from './constants.ts';
+import { TidelogError } from './errors.ts';
+import { toHex } from './bytes.ts';
+import { decodeStrict, decodeTrusted, encode } from './msgpack.ts';
+import { isPropertyName, isSubject, type Value } from './value.ts';
+
+export interface Dependency {
+  readonly chain: Uint8Array;
+  readonly seq: number;
+}
+
+export interface Ops {
+  readonly destroy?: true;
+  readonly set?: Readonly<Record<string, Value>>;
+  readonly unset?: readonly string[];
+  readonly inc?: Readonly<Record<string, number>>;
+  readonly add?: Readonly<Record<string, readonly Value[]>>;
+  readonly remove?: Readonly<Record<string, readonly Value[]>>;
+}
+
+export interface Change {
+  readonly subject: string;
+  readonly ops: Ops;
+}
+
+export interface Body {
+  /** µs since 1970 */
+  readonly time: number;
+  readonly deps: readonly Dependency[];
+  readonly changes: readonly Change[];
+}
+
+/** First byte of a body that is an array of three. Sealed bodies will have another. */
+export const PLAIN_BODY_BYTE = 0x93;
+
+export function encodeBody(body: Body): Uint8Array {
+  const bytes = encode([
+    body.time,
+    body.deps.map(({ chain, seq }) => [chain, seq]),
+    body.changes.map(({ subject, ops }) => [subject, ops]),
+  ]);
+  if (bytes.length > BODY_BYTES_MAX) {
+    throw new TidelogError('commit-too-large', `it takes ${bytes.length} bytes`, {
+      bytes: bytes.length,
+      max: BODY_BYTES_MAX,
+    });
+  }
+  return bytes;
+}
+
+/** Throws `commit-too-large` or `bad-commit`. */
+export function decodeBody(bytes: Uint8Array): Body {
+  if (bytes.length > BODY_BYTES_MAX) throw new TidelogError('commit-too-large', `a body of ${bytes.length} bytes`);
+  if (bytes[0] !== PLAIN_BODY_BYTE)
+    refuse(`its body begins with ${bytes[0] === undefined ? 'nothing' : toHex(bytes.subarray(0, 1))}, not 93`);
+  const [time, deps, changes] = decodeStrict(bytes, BODY_DEPTH_MAX, 'bad-commit') as unknown[];
+  if (!isCount(time)) refuse('its time is not an integer from 0');
+  return { time, deps: readDeps(deps), changes: readChanges(changes) };
+}
+
+/** For a body that this peer has already taken in. */
+export function decodeKnownBody(bytes: Uint8Array): Body {
+  const [time, deps, changes] = decodeTrusted(bytes) as [number, [Uint8Array, number][], [string, Ops][]];
+  return {
+    time,
+    deps: deps.map(([chain, seq]) => ({ chain, seq })),
+    changes: changes.map(([subject, ops]) => ({ subject, ops })),
+  };
+}
+
+function readDeps(deps: unknown): Dependency[] {
+  if (!Array.isArray(deps)) refuse('its deps are not an array');
+  if (deps.length === 0) return [];
+  const seen = new Set<string>();
+  return deps.map((dep: unknown) => {
+    if (!Array.isArray(dep) || dep.length !== 2) refuse('a dep is not [chain, seq]');
+    const [chain, seq] = dep as unknown[];
+    if (!(chain instanceof Uint8Array) || chain.length !== CHAIN_ID_BYTES)
+      refuse('a dep names a chain by other than 16 bytes');
+    if (!isCount(seq) || seq === 0) refuse('a dep has a seq that is not an integer from 1');
+    const key = toHex(chain);
+    if (seen.has(key)) refuse(`its deps name chain ${key} twice`);
+    seen.add(key);
+    return { chain, seq };
+  });
+}
+
+function readChanges(changes: unknown): Change[] {
+  if (!Array.isArray(changes) || changes.length === 0) refuse('its changes are not an array of one or more');
+  const seen = changes.length > 1 ? new Set<string>() : null;
+  return changes.map((change: unknown) => {
+    if (!Array.isArray(change) || change.length !== 2) refuse('a change is not [subject, ops]');
+    const [subject, ops] = change as unknown[];
+    if (!isSubject(subject)) refuse('a subject is not 1 to 1,024 bytes of text without control characters');
+    if (seen) {
+      if (seen.has(subject)) refuse(`it changes ${JSON.stringify(subject)} twice`);
+      seen.add(subject);
+    }
+    return { subject, ops: readOps(ops, subject) };
+  });
+}
+
+function readOps(ops: unknown, subject: string): Ops {
+  if (!isMap(ops)) refuse(`the ops on ${JSON.stringify(subject)} are not a map`);
+  const names = Object.keys(ops);
+  if (names.length === 0) refuse(`there are no ops on ${JSON.stringify(subject)}`);
+  for (const name of names) {
+    const operand = ops[name];
+    switch (name) {
+      case 'destroy':
+        if (operand !== true) refuse('destroy is not true');
+        break;
+      case 'set':
+        checkNames(operand, name);
+        break;
+      case 'unset':
+        if (!Array.isArray(operand) || operand.length === 0 || !operand.every(isPropertyName))
+          refuse('unset is not an array of property names');
+        if (new Set(operand).size !== operand.length) refuse('unset names a property twice');
+        break;
+      case 'inc':
+        checkNames(operand, name);
+        for (const amount of Object.values(operand))
+          if (!Number.isSafeInteger(amount)) refuse('inc has an amount that is not an integer');
+        break;
+      case 'add':
+      case 'remove':
+        checkNames(operand, name);
+        for (const values of Object.values(operand))
+          if (!Array.isArray(values) || values.length === 0) refuse(`${name} has no array of values`);
+        break;
+      default:
+        refuse(`the op ${JSON.stringify(name)} is unknown`);
+    }
+  }
+  const read = ops as Ops;
+  if (names.length > 1) checkPropertiesStandOnce(read);
+  return read;
+}
+
+function checkNames(operand: unknown, op: string): asserts operand is Record<string, unknown> {
+  if (!isMap(operand)) refuse(`${op} is not a map`);
+  const names = Object.keys(operand);
+  if (names.length === 0) refuse(`${op} is empty`);
+  for (const name of names)
+    if (!isPropertyName(name))
+      refuse(`${op} has a property name that is not 1 to 255 bytes of text without control characters`);
+}
+
+/** Two writes of one property in one commit would have no order. */
+function checkPropertiesStandOnce(ops: Ops): void {
+  const seen = new Set<string>();
+  const take = (names: readonly string[]): void => {
+    for (const name of names) {
+      if (seen.has(name)) refuse(`the property ${JSON.stringify(name)} is changed twice`);
+      seen.add(name);
+    }
+  };
+  take(Object.keys(ops.set ?? {}));
+  take(ops.unset ?? []);
+  take(Object.keys(ops.inc ?? {}));
+  take([...new Set([...Object.keys(ops.add ?? {}), ...Object.keys(ops.remove ?? {})])]);
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= INTEGER_MAX;
+}
+
+function refuse(why: string): never {
+  throw new TidelogError('bad-commit', why);
+}

@@ -1,0 +1,297 @@
+/**
+ * Who may write what, from facts in the log. Pure, and a function of the set of facts: every peer that holds the same
+ * commits judges the same, whatever their order.
+ *
+ *   ~space              {owner, salt, name}   the founding commit: seq 1 of a chain of the owner, first in every log
+ *   ~devices/<ID>       {role, name, revoked}
+ *
+ * Only owners write subjects that begin with `~`, and a commit that changes one changes nothing else. A commit counts if its author
+ * had a writing role in the commit's own causal past, and it isn't past a revocation's cut. What does not count is void: it keeps its place
+ * in its chain and is never applied. A void commit on `~` keeps its body, because it is evidence that all peers must judge alike;
+ * any other is erased.
+ *
+ * A revocation names the last seq that counts in each chain of a device (none named: nothing counts) and is final for that key. Several
+ * revocations of one device: the least seq for each chain. Where owners revoke each other without having seen it, the senior one's
+ * counts: the founder first, then owners in the order in which they were made owners. Without that rule a stolen owner's key could undo its own
+ * revocation by claiming not to have seen it.
+ */
+import { DEVICES_PREFIX, RESERVED_PREFIX, SPACE_SALT_BYTES, SPACE_SUBJECT } from './constants.ts';
+import type { Change } from './body.ts';
+import type { Crypto } from './crypto.ts';
+import { equal, fromHex, toHex } from './bytes.ts';
+import { spaceId } from './commit.ts';
+import { parseDeviceId } from './device-id.ts';
+import { checkDeviceKey } from './ed25519.ts';
+import { TidelogError } from './errors.ts';
+import { isName } from './value.ts';
+
+export const ROLES = ['owner', 'writer', 'reader', 'mirror'] as const;
+export type Role = (typeof ROLES)[number];
+
+export function isRole(text: unknown): text is Role {
+  return ROLES.includes(text as Role);
+}
+
+/** Highest seq of a chain (by hex id) that a commit's author had seen; 0 for none. */
+export type Past = (chain: string) => number;
+
+/** One statement about one device, made by one commit. Devices and chains are hex. */
+export interface Fact {
+  readonly chain: string;
+  readonly seq: number;
+  readonly author: string;
+  /** µs */
+  readonly time: number;
+  /** What its author had seen, of the chains that had made facts by then. */
+  readonly past: ReadonlyMap<string, number>;
+  readonly target: string;
+  readonly role: Role | null;
+  /** chain → last seq that counts; null where it isn't a revocation. */
+  readonly revoked: ReadonlyMap<string, number> | null;
+}
+
+export type Verdict = 'counts' | 'void' | 'unauthorized';
+
+/** Does a subject belong to the space itself? */
+export function isReserved(subject: string): boolean {
+  return subject.startsWith(RESERVED_PREFIX);
+}
+
+/** Does the commit write `~`? Throws `bad-commit` where it mixes that with other subjects. */
+export function changesMembership(changes: readonly Change[]): boolean {
+  const reserved = changes.filter(({ subject }) => isReserved(subject)).length;
+  if (reserved !== 0 && reserved !== changes.length) {
+    throw new TidelogError('bad-commit', 'it changes subjects that begin with ~ together with others');
+  }
+  return reserved !== 0;
+}
+
+export interface Founding {
+  readonly owner: Uint8Array;
+  readonly name: string;
+}
+
+/**
+ * Checks that the changes of the first commit found this space: the space's id is the hash of the owner's key and the salt.
+ * Throws `bad-space`.
+ */
+export function readFounding(
+  crypto: Crypto,
+  space: Uint8Array,
+  author: Uint8Array,
+  changes: readonly Change[],
+): Founding {
+  const set = changes.find(({ subject }) => subject === SPACE_SUBJECT)?.ops.set;
+  const { owner, salt, name } = set ?? {};
+  if (
+    !(owner instanceof Uint8Array) ||
+    !(salt instanceof Uint8Array) ||
+    salt.length !== SPACE_SALT_BYTES ||
+    !isName(name)
+  ) {
+    throw new TidelogError('bad-space', 'its first commit does not set owner, salt and name of ~space');
+  }
+  if (!equal(owner, author)) throw new TidelogError('bad-space', 'its first commit is not by its owner');
+  if (!equal(spaceId(crypto, owner, salt), space))
+    throw new TidelogError('bad-space', 'its owner and salt give another space id');
+  return { owner, name };
+}
+
+/**
+ * What the changes of a commit on `~` say about devices. Throws `bad-commit` where a device's subject, role or revocation cannot be read:
+ * owners are held to the form, or peers would judge differently.
+ */
+export function readFacts(
+  changes: readonly Change[],
+): { target: string; role: Role | null; revoked: Map<string, number> | null }[] {
+  const facts: { target: string; role: Role | null; revoked: Map<string, number> | null }[] = [];
+  for (const { subject, ops } of changes) {
+    if (!subject.startsWith(DEVICES_PREFIX)) continue;
+    const device = readDevice(subject.slice(DEVICES_PREFIX.length));
+    const role = ops.set?.['role'];
+    if (role !== undefined && !isRole(role))
+      throw new TidelogError('bad-commit', `a device's role is none of ${ROLES.join(', ')}`);
+    const revoked = ops.set?.['revoked'];
+    if (role === undefined && revoked === undefined) continue;
+    facts.push({
+      target: toHex(device),
+      role: role ?? null,
+      revoked: revoked === undefined ? null : readCuts(revoked),
+    });
+  }
+  return facts;
+}
+
+function readDevice(text: string): Uint8Array {
+  try {
+    const device = parseDeviceId(text);
+    if (checkDeviceKey(device)) return device;
+  } catch (thrown) {
+    if (!(thrown instanceof TidelogError)) throw thrown;
+  }
+  throw new TidelogError('bad-commit', `${DEVICES_PREFIX}${text} does not name a device`);
+}
+
+function readCuts(revoked: unknown): Map<string, number> {
+  const refuse = (): never => {
+    throw new TidelogError('bad-commit', 'a revocation is not a map from chain (32 hex digits) to seq');
+  };
+  if (typeof revoked !== 'object' || revoked === null || Array.isArray(revoked) || revoked instanceof Uint8Array)
+    refuse();
+  const cuts = new Map<string, number>();
+  for (const [chain, seq] of Object.entries(revoked as Record<string, unknown>)) {
+    if (chain !== chain.toLowerCase() || fromHex(chain)?.length !== 16) refuse();
+    if (typeof seq !== 'number' || !Number.isInteger(seq) || seq < 0) refuse();
+    cuts.set(chain, seq as number);
+  }
+  return cuts;
+}
+
+interface RoleWrite {
+  readonly fact: Fact;
+  readonly role: Role;
+}
+
+/** The judgment over one set of facts. Made anew when a fact is added: facts are few. */
+export class Membership {
+  readonly founder: string;
+  readonly #rolesByTarget = new Map<string, RoleWrite[]>();
+  readonly #factsByAuthor = new Map<string, Fact[]>();
+  /** device → chain → last seq that counts */
+  readonly #cuts = new Map<string, Map<string, number>>();
+  /** Whether a fact's author was an owner in its past, under the cuts known when it was asked. Emptied when a cut is added. */
+  readonly #authored = new Map<Fact, boolean>();
+  /** `chain seq` of revocations that count: no later cut makes them void. */
+  readonly #countedRevocations = new Set<string>();
+
+  constructor(founder: Uint8Array, facts: readonly Fact[]) {
+    this.founder = toHex(founder);
+    for (const fact of facts) {
+      if (fact.role !== null) push(this.#rolesByTarget, fact.target, { fact, role: fact.role });
+      push(this.#factsByAuthor, fact.author, fact);
+    }
+    this.#judgeRevocations();
+  }
+
+  /** Owners in order of seniority; each one's revocations, and then the owners that it made. */
+  #judgeRevocations(): void {
+    const owners = [this.founder];
+    const seen = new Set(owners);
+    for (let owner = owners.shift(); owner !== undefined; owner = owners.shift()) {
+      const facts = (this.#factsByAuthor.get(owner) ?? []).toSorted(byTimeThenPlace);
+      for (const fact of facts) {
+        if (fact.revoked === null || !this.#isAuthored(fact, true)) continue;
+        this.#countedRevocations.add(`${fact.chain} ${fact.seq}`);
+        this.#cut(fact.target, fact.revoked);
+      }
+      for (const fact of facts) {
+        if (fact.role !== 'owner' || seen.has(fact.target) || !this.#isAuthored(fact, true)) continue;
+        seen.add(fact.target);
+        owners.push(fact.target);
+      }
+    }
+  }
+
+  #cut(device: string, cuts: ReadonlyMap<string, number>): void {
+    const before = this.#cuts.get(device);
+    const after = new Map<string, number>();
+    for (const [chain, seq] of cuts) {
+      const least = before ? Math.min(seq, before.get(chain) ?? 0) : seq;
+      if (least > 0) after.set(chain, least);
+    }
+    this.#cuts.set(device, after);
+    this.#authored.clear();
+  }
+
+  #isAuthored(fact: Fact, underCuts: boolean): boolean {
+    if (underCuts && this.#isPastCut(fact.author, fact.chain, fact.seq)) return false;
+    if (!underCuts) return this.#roleAt(fact.author, (chain) => seenBy(fact, chain), false) === 'owner';
+    const known = this.#authored.get(fact);
+    if (known !== undefined) return known;
+    const authored = this.#roleAt(fact.author, (chain) => seenBy(fact, chain), true) === 'owner';
+    this.#authored.set(fact, authored);
+    return authored;
+  }
+
+  #isPastCut(device: string, chain: string, seq: number): boolean {
+    const cuts = this.#cuts.get(device);
+    return cuts !== undefined && seq > (cuts.get(chain) ?? 0) && !this.#countedRevocations.has(`${chain} ${seq}`);
+  }
+
+  /** The role by the writes in `past` that no other of them replaces; between concurrent ones the later, then the greater device key. */
+  #roleAt(device: string, past: Past, underCuts: boolean): Role | null {
+    const inPast = (this.#rolesByTarget.get(device) ?? []).filter(
+      ({ fact }) => past(fact.chain) >= fact.seq && this.#isAuthored(fact, underCuts),
+    );
+    const standing = inPast.filter(
+      ({ fact }) => !inPast.some(({ fact: other }) => other !== fact && seenBy(other, fact.chain) >= fact.seq),
+    );
+    const winner = standing.toSorted((a, b) => byTimeThenPlace(b.fact, a.fact))[0];
+    return winner?.role ?? (device === this.founder ? 'owner' : null);
+  }
+
+  /** The role that a device has when all facts are seen; null for strangers and for the revoked. */
+  roleOf(device: Uint8Array): Role | null {
+    const hex = toHex(device);
+    return this.#cuts.has(hex) ? null : this.#roleAt(hex, () => Number.POSITIVE_INFINITY, true);
+  }
+
+  isRevoked(device: Uint8Array): boolean {
+    return this.#cuts.has(toHex(device));
+  }
+
+  /** Is the device, or was it, a member by anybody's word that counts? */
+  hasRoleEver(device: Uint8Array): boolean {
+    return this.isRevoked(device) || this.roleOf(device) !== null;
+  }
+
+  /** Members that aren't revoked. */
+  devices(): { device: string; role: Role }[] {
+    const all = new Set([this.founder, ...this.#rolesByTarget.keys()]);
+    return [...all].flatMap((device) => {
+      const role = this.#cuts.has(device) ? null : this.#roleAt(device, () => Number.POSITIVE_INFINITY, true);
+      return role === null ? [] : [{ device, role }];
+    });
+  }
+
+  revokedDevices(): string[] {
+    return [...this.#cuts.keys()];
+  }
+
+  /** The last seq of a chain that counts; Infinity where its device isn't revoked. */
+  lastCounting(device: string, chain: string): number {
+    const cuts = this.#cuts.get(device);
+    return cuts === undefined ? Number.POSITIVE_INFINITY : (cuts.get(chain) ?? 0);
+  }
+
+  /**
+   * @param membership whether the commit changes `~`
+   * @returns `unauthorized` where no grant in its past would allow it, even if nothing had been revoked: a correct peer never
+   *   takes such a commit in, and it is an error of whoever sends it
+   */
+  verdict(commit: { device: Uint8Array; chain: string; seq: number; past: Past; membership: boolean }): Verdict {
+    const device = toHex(commit.device);
+    const allows = (role: Role | null): boolean => role === 'owner' || (role === 'writer' && !commit.membership);
+    if (!allows(this.#roleAt(device, commit.past, false))) return 'unauthorized';
+    if (this.#isPastCut(device, commit.chain, commit.seq)) return 'void';
+    return allows(this.#roleAt(device, commit.past, true)) ? 'counts' : 'void';
+  }
+}
+
+function seenBy(fact: Fact, chain: string): number {
+  return chain === fact.chain ? fact.seq - 1 : (fact.past.get(chain) ?? 0);
+}
+
+function byTimeThenPlace(a: Fact, b: Fact): number {
+  return a.time - b.time || order(a.author, b.author) || order(a.chain, b.chain) || a.seq - b.seq;
+}
+
+function order(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+}
