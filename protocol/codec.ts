@@ -3,7 +3,7 @@
  *
  * Two providers fill the seam: `client/platform/zstd-node.ts` (node:zlib) and `client/platform/zstd-portable.ts` (fzstd, which can
  * only unpack). Unpackers differ in what they forgive: Node's answers nothing at all for a frame that was cut off, fzstd pads a
- * frame that holds less than it declares, neither minds bytes after the frame. So the frame is judged here, by one rule for all
+ * frame that holds less than it declares, and neither minds bytes after the frame. So the frame is judged here, by one rule for all
  * peers, before a byte is allocated for what it claims to hold.
  *
  *   28 B5 2F FD | descriptor 1 | window 0–1 | content size 1–8 | { block header 3, block }…       (RFC 8878 section 3.1.1)
@@ -49,13 +49,20 @@ const BLOCK_BYTES_MAX = 128 * 1024;
 const MAGIC = 0x28b52ffd;
 const BLOCK_TYPE = { RAW: 0, RLE: 1, COMPRESSED: 2 } as const;
 
+export interface ZstdFrame {
+  /** How far back a block may reach. */
+  readonly windowBytes: number;
+  /** Where the header ends and the first block begins. */
+  readonly blocksOffset: number;
+}
+
 /**
  * Checks a frame against the rule above, and that its blocks could hold `rawBytes`; throws `bad-batch` where not. What it can't see is
  * how much compressed blocks really hold: the unpacker must still stop at `rawBytes`, and compare.
  */
-export function assertZstdFrame(data: Uint8Array, rawBytes: number): void {
+export function checkZstdFrame(data: Uint8Array, rawBytes: number): ZstdFrame {
   assertRawBytes(rawBytes);
-  const { contentBytes, windowBytes, headerBytes } = readZstdHeader(data);
+  const { contentBytes, windowBytes, blocksOffset } = readZstdHeader(data);
   if (contentBytes !== rawBytes) throw badSize(contentBytes, rawBytes);
   if (windowBytes > WINDOW_BYTES_MAX)
     throw bad(`its zstd window is ${windowBytes} bytes; the most is ${WINDOW_BYTES_MAX}`);
@@ -63,7 +70,7 @@ export function assertZstdFrame(data: Uint8Array, rawBytes: number): void {
   const blockBytesMax = Math.min(BLOCK_BYTES_MAX, windowBytes);
   let least = 0;
   let most = 0;
-  let offset = headerBytes;
+  let offset = blocksOffset;
   for (let last = false; !last;) {
     if (offset + 3 > data.length) throw bad('its zstd frame is cut off');
     const header = data[offset]! | (data[offset + 1]! << 8) | (data[offset + 2]! << 16);
@@ -84,15 +91,10 @@ export function assertZstdFrame(data: Uint8Array, rawBytes: number): void {
   }
   if (offset !== data.length) throw bad('bytes follow its zstd frame');
   if (rawBytes < least || rawBytes > most) throw bad('its zstd frame cannot hold what it declares');
+  return { windowBytes, blocksOffset };
 }
 
-interface ZstdHeader {
-  readonly contentBytes: number;
-  readonly windowBytes: number;
-  readonly headerBytes: number;
-}
-
-function readZstdHeader(data: Uint8Array): ZstdHeader {
+function readZstdHeader(data: Uint8Array): ZstdFrame & { readonly contentBytes: number } {
   if (data.length < 6 || readU32(data, 0) !== MAGIC) throw bad('it is not a zstd frame');
   const descriptor = data[4]!;
   const dictionary = descriptor & 3;
@@ -107,16 +109,16 @@ function readZstdHeader(data: Uint8Array): ZstdHeader {
 
   const sizeOffset = singleSegment ? 5 : 6;
   const sizeBytes = 1 << sizeFlag;
-  const headerBytes = sizeOffset + sizeBytes;
-  if (headerBytes > data.length) throw bad('its zstd frame is cut off');
+  const blocksOffset = sizeOffset + sizeBytes;
+  if (blocksOffset > data.length) throw bad('its zstd frame is cut off');
   // Past 2^53 the sum is not exact, and needn't be: it only has to differ from every size that is allowed.
   let contentBytes = sizeBytes === 2 ? 256 : 0;
   for (let i = 0; i < sizeBytes; i++) contentBytes += data[sizeOffset + i]! * 2 ** (8 * i);
 
-  if (singleSegment) return { contentBytes, windowBytes: contentBytes, headerBytes };
+  if (singleSegment) return { contentBytes, windowBytes: contentBytes, blocksOffset };
   const window = data[5]!;
   const base = 2 ** (10 + (window >> 3));
-  return { contentBytes, windowBytes: base + (base / 8) * (window & 7), headerBytes };
+  return { contentBytes, windowBytes: base + (base / 8) * (window & 7), blocksOffset };
 }
 
 function assertRawBytes(rawBytes: number): void {
