@@ -72,7 +72,7 @@ export interface Outgoing {
   readonly acked: number;
   /** Bytes that may still go out. */
   readonly credit: number;
-  /** Is there something after `position`, as far as we know? */
+  /** Could there be something after `position`? While `reading`: something that the reader may not see, because it came since. */
   readonly more: boolean;
   readonly saidCaughtUp: boolean;
 }
@@ -87,6 +87,7 @@ export interface SessionState {
   readonly nextSubscription: number;
   /** Does the socket take more at the moment? */
   readonly writable: boolean;
+  /** When the time for HELLOs began. */
   readonly startedMs: number;
   readonly sentMs: number;
   readonly receivedMs: number;
@@ -225,7 +226,11 @@ function transition(state: SessionState, event: SessionEvent): Step {
     case 'start':
       return event.known ? greet({ ...state, phase: 'greeting' }, event.greeting) : [state, []];
     case 'greet':
-      return greet(state.phase === 'stranger' ? { ...state, phase: 'greeting' } : state, event.greeting);
+      // A stranger may have waited long for a person; the time for HELLOs begins here.
+      return greet(
+        state.phase === 'stranger' ? { ...state, phase: 'greeting', startedMs: event.nowMs } : state,
+        event.greeting,
+      );
     case 'message':
       return onMessage({ ...state, receivedMs: event.nowMs }, event.message);
     case 'heard':
@@ -463,11 +468,15 @@ function updateOutgoing(state: SessionState, subscription: number, change: (outg
 /** Reads only what can be sent: the socket takes more, and the credit would let the largest batch through. */
 function readOn(state: SessionState, outgoing: Outgoing): Step {
   const mayRead =
-    outgoing.stage === 'idle' && outgoing.more && state.writable && outgoing.credit >= BATCH_DATA_BYTES_MAX;
+    outgoing.stage === 'idle' &&
+    outgoing.more &&
+    (outgoing.live || !outgoing.saidCaughtUp) &&
+    state.writable &&
+    outgoing.credit >= BATCH_DATA_BYTES_MAX;
   if (!mayRead) return [withOutgoing(state, outgoing), []];
   const { subscription, space, position } = outgoing;
   return [
-    withOutgoing(state, { ...outgoing, stage: 'reading' }),
+    withOutgoing(state, { ...outgoing, stage: 'reading', more: false }),
     [{ type: 'read', subscription, space, after: position }],
   ];
 }
@@ -499,6 +508,7 @@ function onRead(
       stage: 'idle',
       position: last,
       credit: outgoing.credit - data.length,
+      more: true,
     });
     return [next, [send(message), ...effects]];
   }
@@ -508,10 +518,15 @@ function onRead(
   if (!outgoing.saidCaughtUp && digest !== null) {
     effects.push(send({ type: 'CAUGHT_UP', subscription, last: outgoing.position, digest }));
   }
-  const idle = withOutgoing(state, { ...outgoing, stage: 'idle', saidCaughtUp: true });
-  if (outgoing.live) return [idle, effects];
-  const [ended, more] = endOutgoing(idle, subscription, null);
-  return [ended, [...effects, ...more]];
+  const [next, more] = endIfDone(state, { ...outgoing, stage: 'idle', saidCaughtUp: true });
+  return [next, [...effects, ...more]];
+}
+
+/** One that isn't live ends when all of it is on their disk: sooner, and they would be told of the end before they had stored what came before it. */
+function endIfDone(state: SessionState, outgoing: Outgoing): Step {
+  const { live, saidCaughtUp, acked, position, subscription } = outgoing;
+  if (live || !saidCaughtUp || acked < position) return readOn(state, outgoing);
+  return endOutgoing(state, subscription, null);
 }
 
 function onAdvanced(state: SessionState, space: Uint8Array): Step {
@@ -538,7 +553,7 @@ function onAck(state: SessionState, { subscription, last, credit }: Extract<Mess
   }
   if (outgoing.credit + credit > CREDIT_BYTES_MAX)
     throw new TidelogError('bad-message', 'the credit is larger than any peer may give');
-  const [next, effects] = readOn(state, { ...outgoing, acked: last, credit: outgoing.credit + credit });
+  const [next, effects] = endIfDone(state, { ...outgoing, acked: last, credit: outgoing.credit + credit });
   return [next, [{ type: 'acked', subscription, space: outgoing.space, last }, ...effects]];
 }
 
