@@ -7,8 +7,8 @@ import { encodeCanonical } from './msgpack.ts';
 export type Value =
   null | boolean | number | string | Uint8Array | readonly Value[] | { readonly [key: string]: Value };
 
-/** A value sits inside body → changes → change → ops → operand: five levels are taken before it begins. */
-const VALUE_DEPTH_MAX = BODY_DEPTH_MAX - 5;
+/** A value sits inside body → changes → change → ops → operand → the values of an add: six levels are taken before it begins. */
+const VALUE_DEPTH_MAX = BODY_DEPTH_MAX - 6;
 
 /** Throws `bad-value` with the path of what is wrong: `set.tags[2]`. */
 export function checkValue(value: unknown, path: string, depthLeft = VALUE_DEPTH_MAX): asserts value is Value {
