@@ -1,0 +1,192 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { decodeBody, decodeKnownBody, encodeBody, type Body, type Ops } from '../../protocol/body.ts';
+import { toHex } from '../../protocol/bytes.ts';
+import { BODY_BYTES_MAX, SUBJECT_BYTES_MAX } from '../../protocol/constants.ts';
+import { encode } from '../../protocol/msgpack.ts';
+import { checkValue, isPropertyName, isSubject, type Value } from '../../protocol/value.ts';
+import { bytes, bytesOf, count, hex, orRefused, refusal, value, withCode } from '../support/protocol.ts';
+
+const chain = bytesOf('chain', 16);
+const ops = (map: unknown): unknown[] => [1, [], [['note/1', map]]];
+const body = (map: Ops): Body => ({ time: 1, deps: [], changes: [{ subject: 'note/1', ops: map }] });
+
+test('the bytes, by hand', () => {
+  const bytes = encodeBody({
+    time: 1_700_000_000_000_000,
+    deps: [{ chain, seq: 3 }],
+    changes: [{ subject: 'a', ops: { set: { t: 'x' } } }],
+  });
+  expect(toHex(bytes)).toBe(
+    toHex(hex(`93 cf 00060a24181e4000 91 92 c410 ${toHex(chain)} 03 91 92 a161 81 a3736574 81 a174 a178`)),
+  );
+});
+
+test('other encodings of the same are the same', () => {
+  const long = hex('93 cd0001 dc0000 dd00000001 dc0002 d90161 de0001 d903736574 df00000001 da000174 ca3f800000');
+  expect(decodeBody(long)).toEqual({ time: 1, deps: [], changes: [{ subject: 'a', ops: { set: { t: 1 } } }] });
+});
+
+const property = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 8 }).filter(isPropertyName);
+const someOps: fc.Arbitrary<Ops> = fc
+  .tuple(
+    fc.boolean(),
+    fc.uniqueArray(fc.tuple(property, fc.nat(4), value, fc.maxSafeInteger()), {
+      minLength: 1,
+      maxLength: 8,
+      selector: ([name]) => name,
+    }),
+  )
+  .map(([destroy, writes]) => {
+    const made: Record<string, unknown> = destroy ? { destroy: true } : {};
+    const put = (op: string, name: string, operand: unknown): void => {
+      made[op] = { ...(made[op] as object), [name]: operand };
+    };
+    for (const [name, kind, any, amount] of writes) {
+      if (kind === 0) put('set', name, any);
+      else if (kind === 1) made['unset'] = [...((made['unset'] as string[]) ?? []), name];
+      else if (kind === 2) put('inc', name, amount === 0 ? 0 : amount);
+      else if (kind === 3) put('add', name, [any]);
+      else {
+        put('add', name, [any, 'also']);
+        put('remove', name, [any]);
+      }
+    }
+    return made as Ops;
+  });
+const someBody: fc.Arbitrary<Body> = fc.record({
+  time: count,
+  deps: fc.uniqueArray(fc.record({ chain: bytes(16), seq: count.filter((seq) => seq > 0) }), {
+    maxLength: 3,
+    selector: (dep) => toHex(dep.chain),
+  }),
+  changes: fc.uniqueArray(
+    fc.record({ subject: fc.string({ unit: 'grapheme', minLength: 1 }).filter(isSubject), ops: someOps }),
+    { minLength: 1, maxLength: 4, selector: ({ subject }) => subject },
+  ),
+});
+
+test('encoding and decoding is nothing, also for what is known', () => {
+  fc.assert(
+    fc.property(someBody, (any) => {
+      expect(decodeBody(encodeBody(any))).toEqual(any);
+      expect(decodeKnownBody(encodeBody(any))).toEqual(any);
+    }),
+  );
+});
+
+describe('what is refused', () => {
+  test.each<[string, unknown, string]>([
+    ['no array', { a: 1 }, 'not 93'],
+    ['an array of two', [1, []], 'not 93'],
+    ['an array of four', [1, [], [['a', { destroy: true }]], 1], 'not 93'],
+    ['a time before 1970', [-1, [], [['a', { destroy: true }]]], 'time'],
+    ['a time that is a fraction', [1.5, [], [['a', { destroy: true }]]], 'time'],
+    ['a time that is text', ['1', [], [['a', { destroy: true }]]], 'time'],
+    ['deps that are no array', [1, {}, [['a', { destroy: true }]]], 'deps'],
+    ['a dep of one', [1, [[chain]], [['a', { destroy: true }]]], 'a dep is not'],
+    ['a dep of three', [1, [[chain, 1, 1]], [['a', { destroy: true }]]], 'a dep is not'],
+    ['a dep on a short chain', [1, [[chain.slice(1), 1]], [['a', { destroy: true }]]], '16 bytes'],
+    ['a dep on a text', [1, [['0123456789abcdef', 1]], [['a', { destroy: true }]]], '16 bytes'],
+    ['a dep on seq 0', [1, [[chain, 0]], [['a', { destroy: true }]]], 'from 1'],
+    ['a dep on half a seq', [1, [[chain, 1.5]], [['a', { destroy: true }]]], 'from 1'],
+    ['a dep twice', [1, [[chain, 1], [chain, 2]], [['a', { destroy: true }]]], 'twice'], // prettier-ignore
+    ['no changes', [1, [], []], 'one or more'],
+    ['changes that are a map', [1, [], { a: { destroy: true } }], 'one or more'],
+    ['a change of one', [1, [], [['a']]], 'a change is not'],
+    ['a change of three', [1, [], [['a', { destroy: true }, 1]]], 'a change is not'],
+    ['an empty subject', [1, [], [['', { destroy: true }]]], 'subject'],
+    ['a subject with a line break', [1, [], [['a\nb', { destroy: true }]]], 'subject'],
+    ['a subject that is too long', [1, [], [['é'.repeat(513), { destroy: true }]]], 'subject'],
+    ['a subject of bytes', [1, [], [[chain, { destroy: true }]]], 'subject'],
+    ['a subject twice', [1, [], [['a', { destroy: true }], ['b', { destroy: true }], ['a', { destroy: true }]]], '"a" twice'], // prettier-ignore
+    ['no ops', ops({}), 'no ops'],
+    ['ops in an array', ops([]), 'not a map'],
+    ['ops of bytes', ops(chain), 'not a map'],
+    ['ops of nil', ops(null), 'not a map'],
+    ['an unknown op', ops({ set: { a: 1 }, move: { a: 1 } }), 'unknown'],
+    ['an op named like a method', ops({ toString: { a: 1 } }), 'unknown'],
+    ['destroy false', ops({ destroy: false }), 'destroy'],
+    ['destroy 1', ops({ destroy: 1 }), 'destroy'],
+    ['an empty set', ops({ set: {} }), 'empty'],
+    ['a set that is an array', ops({ set: ['a'] }), 'not a map'],
+    ['a set of an empty name', ops({ set: { '': 1 } }), 'property name'],
+    ['a set of a name with a control character', ops({ set: { 'a\u007f': 1 } }), 'property name'],
+    ['a set of a long name', ops({ set: { ['é'.repeat(128)]: 1 } }), 'property name'],
+    ['unset of a map', ops({ unset: { a: 1 } }), 'unset'],
+    ['unset of nothing', ops({ unset: [] }), 'unset'],
+    ['unset of a number', ops({ unset: [1] }), 'unset'],
+    ['unset of __proto__', ops({ unset: ['__proto__'] }), 'unset'],
+    ['unset twice', ops({ unset: ['a', 'a'] }), 'twice'],
+    ['inc of nothing', ops({ inc: {} }), 'empty'],
+    ['inc by a fraction', ops({ inc: { a: 0.5 } }), 'inc'],
+    ['inc by text', ops({ inc: { a: '1' } }), 'inc'],
+    ['inc by a float past 2^53', ops({ inc: { a: 2 ** 60 } }), 'inc'],
+    ['add of one value', ops({ add: { a: 1 } }), 'add'],
+    ['add of no values', ops({ add: { a: [] } }), 'add'],
+    ['remove of no values', ops({ remove: { a: [] } }), 'remove'],
+    ['remove that is empty', ops({ remove: {} }), 'empty'],
+    ['set and unset of one', ops({ set: { a: 1 }, unset: ['a'] }), 'changed twice'],
+    ['set and inc of one', ops({ set: { a: 1 }, inc: { a: 1 } }), 'changed twice'],
+    ['set and add to one', ops({ set: { a: 1 }, add: { a: [1] } }), 'changed twice'],
+    ['unset of and inc of one', ops({ unset: ['a'], inc: { a: 1 } }), 'changed twice'],
+    ['inc and remove of one', ops({ inc: { a: 1 }, remove: { a: [1] } }), 'changed twice'],
+  ])('%s', (_, fields, why) => {
+    const { code, message } = refusal(() => decodeBody(encode(fields)));
+    expect(code).toBe('bad-commit');
+    expect(message).toContain(why);
+  });
+
+  test('nothing, and a body of a kind that is still to come', () => {
+    expect(refusal(() => decodeBody(new Uint8Array(0))).message).toContain('begins with nothing');
+    expect(() => decodeBody(hex('92 01 90'))).toThrow(withCode('bad-commit'));
+  });
+
+  test('add with remove, and destroy with all, are allowed', () => {
+    const all: Ops = { destroy: true, set: { a: 1 }, unset: ['b'], inc: { c: 1 }, add: { d: [1] }, remove: { d: [2] } };
+    expect(decodeBody(encodeBody(body(all)))).toEqual(body(all));
+  });
+
+  test('subjects and names at their limits are allowed, to the byte', () => {
+    const at = { time: 1, deps: [], changes: [{ subject: 'é'.repeat(SUBJECT_BYTES_MAX / 2), ops: { set: { [`${'é'.repeat(127)}x`]: 1 } } }] }; // prettier-ignore
+    expect(decodeBody(encodeBody(at))).toEqual(at);
+  });
+});
+
+test('a body is at most 1 MiB, to the byte', () => {
+  const overhead = encodeBody(body({ set: { a: 'x'.repeat(100_000) } })).length - 100_000;
+  const largest = encodeBody(body({ set: { a: 'x'.repeat(BODY_BYTES_MAX - overhead) } }));
+  expect(largest.length).toBe(BODY_BYTES_MAX);
+  decodeBody(largest);
+  expect(() => encodeBody(body({ set: { a: 'x'.repeat(BODY_BYTES_MAX - overhead + 1) } }))).toThrow(
+    withCode('commit-too-large'),
+  );
+  const larger = new Uint8Array(BODY_BYTES_MAX + 1);
+  larger.set(largest);
+  expect(() => decodeBody(larger)).toThrow(withCode('commit-too-large'));
+});
+
+test('what checkValue takes, every peer takes, in every operation', () => {
+  let nested: Value = 0;
+  let depth = 0;
+  const isTaken = (): boolean => orRefused(() => (checkValue(nested, 'v'), true)) === true;
+  for (; isTaken(); depth++) {
+    for (const map of [{ set: { a: nested } }, { add: { a: [nested] } }, { remove: { a: [nested] } }])
+      expect(decodeBody(encodeBody(body(map)))).toEqual(body(map));
+    nested = depth % 2 === 0 ? [nested] : { a: nested };
+  }
+  expect(depth).toBeGreaterThan(20);
+});
+
+test('any bytes give a body or a refusal', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 80 }), someBody, fc.nat(), fc.nat(255), (any, valid, at, byte) => {
+      orRefused(() => decodeBody(any));
+      const altered = encodeBody(valid);
+      altered[at % altered.length] = byte;
+      const decoded = orRefused(() => decodeBody(altered));
+      if (decoded) expect(orRefused(() => decodeBody(encodeBody(decoded)))).toBeDefined();
+    }),
+    { numRuns: 1000 },
+  );
+});
