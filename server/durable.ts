@@ -1,7 +1,25 @@
-/** Files that are still there after a power cut. */
+/** Folders and files that are still there after a power cut. */
 
-import { open, rename, type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+
+import { TidelogError } from '../protocol/errors.ts';
+
+/** Makes a folder that only its user can enter; one that is there stays as it is. `store-failed` where this user can't write in it. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new TidelogError(
+      'store-failed',
+      `${path} cannot be written: ${(error as Error).message}. Make this user its owner, or choose another folder with --data`,
+      {},
+      { cause: error },
+    );
+  }
+}
 
 /**
  * Writes a whole file, or leaves none: another process never sees half of it, and once this resolves neither does the next start.
@@ -26,7 +44,7 @@ export async function writeFileDurably(path: string, text: string, mode: number)
 export async function syncFolder(path: string): Promise<void> {
   // Windows can't open a folder, and makes names durable by itself.
   if (process.platform === 'win32') return;
-  const folder: FileHandle = await open(path, 'r');
+  const folder = await open(path, 'r');
   try {
     await folder.sync();
   } finally {

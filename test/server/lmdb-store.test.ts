@@ -202,9 +202,16 @@ describe('the LMDB store', () => {
     const traced = has('strace', '-f', '-e', 'trace=none', 'true');
     async function failing(call: string, when: number): Promise<string[]> {
       await (await openLmdbStore(folder)).close();
+      const inject = `inject=${call}:error=EIO:when=${when}`;
       const report = await lines('three-writes', [
-        ...['strace', '-f', '-o', '/dev/null', '-e', `trace=${call}`],
-        ...['-e', `inject=${call}:error=EIO:when=${when}`],
+        'strace',
+        '-f',
+        '-o',
+        '/dev/null',
+        '-e',
+        `trace=${call}`,
+        '-e',
+        inject,
       ]);
       const store = await openLmdbStore(folder);
       report.push(`finds ${(await store.get('state', utf8('a')))?.[0] ?? 'nothing'}`);
