@@ -321,8 +321,8 @@ function readSpace(value: unknown): SpaceState {
 }
 
 function readLimits(value: unknown): Hello['limits'] {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse('limits are not a map');
-  const { message, batch } = value as Record<string, unknown>;
+  if (!isMap(value)) refuse('limits are not a map');
+  const { message, batch } = value;
   if (!isCount(message) || !isCount(batch)) refuse('limits lack message or batch');
   return { message, batch };
 }
@@ -407,14 +407,15 @@ function readFault(value: unknown): Fault {
   };
   if (typeof fault.text !== 'string' || fault.text.length > 2000)
     refuse('a fault has no text of at most 2,000 characters');
-  if (typeof fault.detail !== 'object' || fault.detail === null || Array.isArray(fault.detail))
-    refuse('a fault has no detail map');
+  if (!isMap(fault.detail)) refuse('a fault has no detail map');
   return fault as Fault;
 }
 
 /** A fault of ours, ready to be sent. */
 export function faultOf(error: TidelogError, afterMs = 0): Fault {
-  return { code: error.code, retry: error.retry, afterMs, text: error.message.slice(0, 2000), detail: error.detail };
+  // Cutting may leave half a character, which is not UTF-8, and the other side would refuse the whole message.
+  const text = error.message.slice(0, 2000).toWellFormed();
+  return { code: error.code, retry: error.retry, afterMs, text, detail: error.detail };
 }
 
 /** A fault of theirs as an error of ours. A code that this side doesn't know becomes `internal`, and keeps its name in the text. */
@@ -479,6 +480,10 @@ class Fields {
 function tuple(value: unknown, length: number, what: string): unknown[] {
   if (!Array.isArray(value) || value.length < length) refuse(`${what} is not an array of ${length}`);
   return value as unknown[];
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
 }
 
 function isCount(value: unknown): value is number {
