@@ -76,7 +76,7 @@ export function decodePairLink(crypto: Crypto, text: string): PairInvite {
 
   const bytes = fromBase64Url(code);
   // A text that was cut need not be base64 any more.
-  if (bytes === null || bytes.length < 1 + CHECKSUM_BYTES) refuse('it was cut short');
+  if (bytes === null || bytes.length < 1 + CHECKSUM_BYTES) refuse('it was cut short or altered');
   if (bytes[0] !== VERSION) refuse(`it is of version ${bytes[0]}, and this side knows ${VERSION}; update this side`);
   const versioned = bytes.subarray(0, -CHECKSUM_BYTES);
   if (!equal(checksum(crypto, versioned), bytes.subarray(-CHECKSUM_BYTES))) refuse('it was cut short or altered');
