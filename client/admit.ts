@@ -31,8 +31,14 @@ export type Admitted = {
       /** False for a commit on `~` that is void: it keeps its body and changes nothing. */
       readonly counts: boolean;
     }
-  | { readonly kind: 'erased'; readonly signature: Uint8Array; readonly bodyHash: Uint8Array }
-  | { readonly kind: 'gap' }
+  | {
+      readonly kind: 'erased';
+      readonly signature: Uint8Array;
+      readonly bodyHash: Uint8Array;
+      /** Is there a revocation that says why? */
+      readonly isExplained: boolean;
+    }
+  | { readonly kind: 'gap'; readonly seqBefore: number }
 );
 
 export interface Admission {
@@ -195,17 +201,12 @@ export function admitBatch(view: View, crypto: Crypto, batch: AuthenticBatch, no
   const passage = new Passage(view, crypto, nowUs);
   try {
     const chains = new Map<AuthenticEntry['chain'], Chain>();
-    /** For each chain of the batch: the id before the entry at hand, as the batch has it. */
-    const prevs = new Map<AuthenticEntry['chain'], Uint8Array>();
     for (const entry of batch.entries) {
       let chain = chains.get(entry.chain);
       if (!chain) {
         chain = view.chainById(entry.chain.id) ?? passage.addChain(entry.chain.device, entry.chain.nonce);
         chains.set(entry.chain, chain);
       }
-      const prev = prevs.get(entry.chain) ?? entry.chain.idBefore;
-      const seqBefore = prevs.has(entry.chain) || entry.kind !== 'gap' ? entry.seq - 1 : entry.chain.seqBefore;
-      prevs.set(entry.chain, entry.id);
       if (entry.seq <= chain.seq) {
         if (entry.seq === chain.seq && !equal(entry.id, chain.head)) throw fork(chain);
         passage.duplicates++;
@@ -214,11 +215,11 @@ export function admitBatch(view: View, crypto: Crypto, batch: AuthenticBatch, no
       if (entry.kind === 'gap') {
         if (view.filter === null) throw new TidelogError('gap-refused', `to seq ${entry.seq} of chain ${chain.hex}`);
       } else {
-        if (seqBefore > chain.seq)
+        if (entry.seq > chain.seq + 1)
           throw new TidelogError('unlinked', `seq ${entry.seq} of chain ${chain.hex} came after seq ${chain.seq}`);
-        if (!equal(prev, chain.head)) throw fork(chain);
+        if (!equal(entry.prev, chain.head)) throw fork(chain);
       }
-      admitEntry(passage, chain, prev, entry);
+      admitEntry(passage, chain, entry);
     }
   } catch (thrown) {
     passage.undo.run();
@@ -235,17 +236,24 @@ function fork(chain: Chain): TidelogError {
   });
 }
 
-function admitEntry(passage: Passage, chain: Chain, prev: Uint8Array, entry: AuthenticEntry): void {
+function admitEntry(passage: Passage, chain: Chain, entry: AuthenticEntry): void {
   const { view } = passage;
-  const place = { position: view.head + 1, chain, seq: entry.seq, id: entry.id, prev };
+  const place = { position: view.head + 1, chain, seq: entry.seq, id: entry.id, prev: chain.head };
   if (entry.kind === 'gap') {
-    passage.entries.push({ ...place, kind: 'gap' });
+    passage.entries.push({ ...place, kind: 'gap', seqBefore: chain.seq });
   } else if (entry.kind === 'erased') {
     if (view.membership === null) throw new TidelogError('bad-space', 'its first commit is erased');
     if (!view.membership.hasRoleEver(chain.device))
       throw new TidelogError('unauthorized', `an erased commit of chain ${chain.hex}`);
-    if (entry.seq <= view.membership.lastCounting(chain.deviceHex, chain.hex)) view.holes++;
-    passage.entries.push({ ...place, kind: 'erased', signature: entry.signature, bodyHash: entry.bodyHash });
+    const isExplained = entry.seq > view.membership.lastCounting(chain.deviceHex, chain.hex);
+    if (!isExplained) view.holes++;
+    passage.entries.push({
+      ...place,
+      kind: 'erased',
+      signature: entry.signature,
+      bodyHash: entry.bodyHash,
+      isExplained,
+    });
   } else {
     admitCommit(passage, place, entry);
   }
@@ -264,7 +272,7 @@ function admitCommit(
   const verdict = passage.judge(chain, seq, parsed);
   if (verdict === 'unauthorized') throw new TidelogError('unauthorized', `seq ${seq} of chain ${chain.hex}`);
   if (verdict === 'void' && !changesMembership(parsed.changes)) {
-    passage.entries.push({ ...place, kind: 'erased', signature, bodyHash });
+    passage.entries.push({ ...place, kind: 'erased', signature, bodyHash, isExplained: true });
     return;
   }
   passage.observe(chain, parsed.time);

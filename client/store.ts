@@ -21,6 +21,7 @@ export const TABLES = [
   'state',
   'conflicts',
   'facts',
+  'holes',
   'peers',
   'cursors',
 ] as const;

@@ -10,6 +10,7 @@
  *   state       space u32 | subject                          → resource (merge.ts)
  *   conflicts   space u32 | subject                          → nothing: which resources have conflicts
  *   facts       space u32 | position u64                     → FactRecord: the commits on `~`
+ *   holes       space u32 | chain u32 | seq u64             → u64: position of an erased commit that no revocation explains
  *   cursors     space u32 | device 32                        → CursorRecord: where we are in another device's log
  *   peers       device 32                                    → PeerRecord
  */
@@ -59,6 +60,19 @@ export function keyPosition(key: Uint8Array): number {
   return readU64(key, 4);
 }
 
+export function holeKey(space: number, chain: number, seq: number): Uint8Array {
+  const key = new Uint8Array(16);
+  writeU32(key, 0, space);
+  writeU32(key, 4, chain);
+  writeU64(key, 8, seq);
+  return key;
+}
+
+/** Chain and seq of a hole's key. */
+export function keyHole(key: Uint8Array): { chain: number; seq: number } {
+  return { chain: readU32(key, 4), seq: readU64(key, 8) };
+}
+
 export function subjectKey(space: number, subject: string): Uint8Array {
   const text = utf8(subject);
   const key = new Uint8Array(4 + text.length);
@@ -103,30 +117,16 @@ export interface SpaceRecord {
   readonly holes: number;
   /** Which subjects a partial copy holds; null for a whole one. */
   readonly filter: Filter | null;
+  /** A revocation came, and what it makes void hasn't been taken out yet. */
+  readonly sweep: boolean;
 }
 
-export function encodeSpace(r: SpaceRecord): Uint8Array {
-  return encode([
-    r.number,
-    r.name,
-    r.epoch,
-    r.head,
-    r.commits,
-    r.subjects,
-    r.conflicted,
-    r.blockBytes,
-    r.clockUs,
-    r.ownChain,
-    r.holes,
-    r.filter,
-  ]);
+export function encodeSpace(record: SpaceRecord): Uint8Array {
+  return encode({ ...record });
 }
 
 export function decodeSpace(bytes: Uint8Array): SpaceRecord {
-  const [number, name, epoch, head, commits, subjects, conflicted, blockBytes, clockUs, ownChain, holes, filter] = decodeTrusted(bytes) as [
-    number, string, Uint8Array, number, number, number, number, number, number, number | null, number, Filter | null,
-  ]; // prettier-ignore
-  return { number, name, epoch, head, commits, subjects, conflicted, blockBytes, clockUs, ownChain, holes, filter };
+  return decodeTrusted(bytes) as SpaceRecord;
 }
 
 export interface ChainRecord {

@@ -34,8 +34,11 @@ export class Chain {
   readonly nonce: Uint8Array;
   /** Decides between equal times: device key, then chain id. */
   readonly rank: Uint8Array;
+  /** The head that the writer builds on. */
   seq: number;
   head: Uint8Array;
+  /** The head that the disk has; all that others are told of. */
+  stored: { readonly seq: number; readonly head: Uint8Array };
   /** Chain number → the highest seq of it that this chain's author had seen at `seq`; null until loaded. */
   knows: Map<number, number> | null = null;
   /** What it learned since the last durable write, oldest first: at its own seq `at`, `other` up to `seq`. */
@@ -57,6 +60,7 @@ export class Chain {
     this.rank = concat(device, id);
     this.seq = seq;
     this.head = head;
+    this.stored = { seq, head };
   }
 
   record(): ChainRecord {
@@ -118,7 +122,10 @@ export class View {
 
   name = '';
   epoch = new Uint8Array(0);
+  /** Entries in the log, as the writer builds on it. */
   head = 0;
+  /** Entries on disk. */
+  storedHead = 0;
   commits = 0;
   subjects = 0;
   conflicted = 0;
@@ -127,6 +134,7 @@ export class View {
   ownChain: Chain | null = null;
   holes = 0;
   filter: Filter | null = null;
+  sweep = false;
 
   readonly chains: Chain[] = [];
   readonly #chainByHex = new Map<string, Chain>();
@@ -158,6 +166,7 @@ export class View {
     this.name = record.name;
     this.epoch = new Uint8Array(record.epoch);
     this.head = record.head;
+    this.storedHead = record.head;
     this.commits = record.commits;
     this.subjects = record.subjects;
     this.conflicted = record.conflicted;
@@ -166,6 +175,7 @@ export class View {
     this.ownChain = record.ownChain === null ? null : this.chains[record.ownChain]!;
     this.holes = record.holes;
     this.filter = record.filter;
+    this.sweep = record.sweep;
     // The founding commit is the first of every log, so its chain is the first that a peer meets.
     this.founder = this.chains[0]?.device ?? null;
     this.membership = null;
@@ -187,6 +197,7 @@ export class View {
       ownChain: this.ownChain?.number ?? null,
       holes: this.holes,
       filter: this.filter,
+      sweep: this.sweep,
     };
   }
 
@@ -210,7 +221,6 @@ export class View {
     const id = chainId(this.#crypto, { space: this.space, device, nonce });
     const chain = this.#add({ device: device.slice(), nonce: nonce.slice(), id, seq: 0, head: new Uint8Array(32) });
     chain.knows = new Map();
-    this.#digest = null;
     return chain;
   }
 
@@ -219,12 +229,20 @@ export class View {
     if (this.chains.at(-1) !== chain) throw new Error('chains are removed in the reverse order');
     this.chains.pop();
     this.#chainByHex.delete(chain.hex);
-    this.#digest = null;
   }
 
   advance(chain: Chain, seq: number, head: Uint8Array): void {
     chain.seq = seq;
     chain.head = head;
+  }
+
+  /** What the writer built is on disk. */
+  settle(chains: Iterable<Chain>): void {
+    this.storedHead = this.head;
+    for (const chain of chains) {
+      chain.stored = { seq: chain.seq, head: chain.head };
+      chain.learned.length = 0;
+    }
     this.#digest = null;
   }
 
@@ -299,8 +317,9 @@ export class View {
     return this.membership?.isRevoked(device) ?? false;
   }
 
+  /** The vector: what this peer has on disk. */
   heads(): ChainHead[] {
-    return this.chains.filter(({ seq }) => seq > 0).map(({ id, seq, head }) => ({ chain: id, seq, id: head }));
+    return this.chains.flatMap(({ id, stored: { seq, head } }) => (seq > 0 ? [{ chain: id, seq, id: head }] : []));
   }
 
   digest(): Uint8Array {

@@ -47,8 +47,8 @@ export interface Incoming {
   readonly subscription: number;
   readonly space: Uint8Array;
   readonly filter: Filter | null;
-  /** Cursor in their log after the last batch that came; null until the first, when any is right but a cursor of ours. */
-  readonly cursor: number;
+  /** Cursor in their log after the last batch that came; null before the first of a vector, which begins where they say. */
+  readonly cursor: number | null;
   /** Bytes that came and that the host hasn't stored yet. */
   readonly unacknowledged: number;
   /** Bytes that we allow to be unacknowledged. */
@@ -96,8 +96,6 @@ export interface SessionState {
 export interface SubscribeRequest {
   readonly space: Uint8Array;
   readonly from: StartsFrom;
-  /** Cursor that the first batch must continue: that of `from`, or 0. */
-  readonly cursor: number;
   readonly filter: Filter | null;
   readonly live: boolean;
   readonly credit: number;
@@ -341,7 +339,8 @@ function onHello(state: SessionState, hello: Hello): Step {
 
 function subscribe(state: SessionState, request: SubscribeRequest): Step {
   const subscription = state.nextSubscription;
-  const { space, from, live, credit, filter, cursor } = request;
+  const { space, from, live, credit, filter } = request;
+  const cursor = from.kind === 'cursor' ? from.seq : from.kind === 'all' ? 0 : null;
   const incoming: Incoming = {
     subscription,
     space,
@@ -349,7 +348,7 @@ function subscribe(state: SessionState, request: SubscribeRequest): Step {
     cursor,
     unacknowledged: 0,
     credit,
-    stored: cursor,
+    stored: cursor ?? 0,
     pendingCaughtUp: null,
   };
   const common = { subscription, space, from, live, credit };
@@ -379,7 +378,7 @@ function onBatch(state: SessionState, batch: BatchMessage): Step {
       `the batch begins at ${batch.prev}, CAUGHT_UP was at ${incoming.pendingCaughtUp.last}`,
     );
   }
-  if (batch.prev !== incoming.cursor) {
+  if (incoming.cursor !== null && batch.prev !== incoming.cursor) {
     throw new TidelogError(
       'cursor-mismatch',
       `the batch begins at ${batch.prev}, the last one ended at ${incoming.cursor}`,
@@ -401,7 +400,7 @@ function onCaughtUp(
   { subscription, last, digest }: Extract<Message, { type: 'CAUGHT_UP' }>,
 ): Step {
   const incoming = ours(state, subscription, 'CAUGHT_UP');
-  if (last < incoming.cursor)
+  if (last < (incoming.cursor ?? 0))
     throw new TidelogError('cursor-mismatch', `CAUGHT_UP at ${last}, after a batch that ended at ${incoming.cursor}`);
   return settleCaughtUp(state, { ...incoming, cursor: last, pendingCaughtUp: { last, digest } });
 }

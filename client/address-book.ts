@@ -1,0 +1,48 @@
+/** Other devices as this peer knows them, whatever space they are in: what they call themselves, where they were reached, whether a person trusts them. */
+import { toHex } from '../protocol/bytes.ts';
+import type { Store } from './store.ts';
+import { decodePeer, encodePeer, type PeerRecord } from './tables.ts';
+
+const STRANGER: PeerRecord = { name: '', addresses: [], trusted: false, lastSeenMs: 0 };
+/** Addresses that are kept for one device. */
+const ADDRESSES_MAX = 8;
+const DEVICES_MAX = 100_000;
+
+export class AddressBook {
+  readonly #store: Store;
+  readonly #byDevice = new Map<string, { device: Uint8Array; record: PeerRecord }>();
+
+  private constructor(store: Store) {
+    this.#store = store;
+  }
+
+  static async open(store: Store): Promise<AddressBook> {
+    const book = new AddressBook(store);
+    for (const [device, bytes] of await store.scan('peers', { gte: new Uint8Array([0]), limit: DEVICES_MAX })) {
+      book.#byDevice.set(toHex(device), { device, record: decodePeer(bytes) });
+    }
+    return book;
+  }
+
+  get(device: Uint8Array): PeerRecord {
+    return this.#byDevice.get(toHex(device))?.record ?? STRANGER;
+  }
+
+  all(): { device: Uint8Array; record: PeerRecord }[] {
+    return [...this.#byDevice.values()];
+  }
+
+  async update(
+    device: Uint8Array,
+    change: Partial<Omit<PeerRecord, 'addresses'>> & { address?: string | null },
+  ): Promise<void> {
+    const before = this.get(device);
+    const { address, ...rest } = change;
+    const addresses = address
+      ? [address, ...before.addresses.filter((other) => other !== address)].slice(0, ADDRESSES_MAX)
+      : before.addresses;
+    const record: PeerRecord = { ...before, ...rest, addresses };
+    this.#byDevice.set(toHex(device), { device: device.slice(), record });
+    await this.#store.write([{ table: 'peers', key: device, value: encodePeer(record) }]);
+  }
+}

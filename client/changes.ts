@@ -1,0 +1,156 @@
+/** Changes as people and programs hand them in: checked, with errors that name the place, and their JSON form. */
+import { fromBase64Url, toBase64Url } from '../protocol/bytes.ts';
+import type { Change, Ops } from '../protocol/body.ts';
+import { TidelogError } from '../protocol/errors.ts';
+import { isReserved } from '../protocol/membership.ts';
+import { checkValue, isPropertyName, isSubject, type Value } from '../protocol/value.ts';
+
+/** JSON, with bytes as `{"$bytes": "<base64url>"}`. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+
+/** A change as HTTP and the command line have it. */
+export type JsonChange = { readonly subject: string } & { readonly [op: string]: unknown };
+
+export function toJson(value: Value): Json {
+  if (value instanceof Uint8Array) return { $bytes: toBase64Url(value) };
+  if (Array.isArray(value)) return (value as readonly Value[]).map(toJson);
+  if (value !== null && typeof value === 'object') return mapValues(value as Record<string, Value>, toJson);
+  return value as Json;
+}
+
+/** Throws `bad-value` with the path of what is wrong. */
+export function fromJson(value: unknown, path: string): Value {
+  const converted = convert(value, path);
+  checkValue(converted, path);
+  return converted;
+}
+
+function convert(value: unknown, path: string): unknown {
+  if (Array.isArray(value)) return value.map((item, i) => convert(item, `${path}[${i}]`));
+  if (value === null || typeof value !== 'object' || value instanceof Uint8Array) return value;
+  const map = value as Record<string, unknown>;
+  if (Object.keys(map).length === 1 && '$bytes' in map) {
+    const bytes = typeof map['$bytes'] === 'string' ? fromBase64Url(map['$bytes']) : null;
+    if (bytes === null) throw new TidelogError('bad-value', `${path}.$bytes is not base64`, { path });
+    return bytes;
+  }
+  return Object.fromEntries(Object.entries(map).map(([key, item]) => [key, convert(item, `${path}.${key}`)]));
+}
+
+function mapValues<A, B>(map: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(map).map(([key, value]) => [key, change(value)]));
+}
+
+/** `{"subject":…,"set":…,…}`. */
+export function changeToJson({ subject, ops }: Change): JsonChange {
+  return {
+    subject,
+    ...(ops.destroy && { destroy: true }),
+    ...(ops.set && { set: mapValues(ops.set, toJson) }),
+    ...(ops.unset && { unset: ops.unset }),
+    ...(ops.inc && { inc: ops.inc }),
+    ...(ops.add && { add: mapValues(ops.add, (values) => values.map(toJson)) }),
+    ...(ops.remove && { remove: mapValues(ops.remove, (values) => values.map(toJson)) }),
+  };
+}
+
+/** Throws `bad-change`, `bad-subject`, `bad-property`, `bad-value`, `reserved-subject`. `path` is where it stands: `changes[2]`. */
+export function changeFromJson(json: unknown, path: string): Change {
+  if (!isMap(json)) throw new TidelogError('bad-change', `${path} is not an object`, { path });
+  const { subject, ...rest } = json;
+  if (typeof subject !== 'string') throw new TidelogError('bad-change', `${path} has no subject`, { path });
+  const ops: Record<string, unknown> = {};
+  for (const [op, operand] of Object.entries(rest)) {
+    if (operand === undefined) continue;
+    ops[op] = isMap(operand) ? mapValues(operand, (value) => convert(value, `${path}.${op}`)) : operand;
+  }
+  const change = { subject, ops: ops as Ops };
+  checkChange(change, path);
+  return change;
+}
+
+/**
+ * Checks a change that a program made. What the protocol would refuse is refused here, with the place named.
+ * Subjects of the space itself are written by the peer's own functions only.
+ */
+export function checkChange(change: Change, path: string): void {
+  const { subject, ops } = change as { subject: unknown; ops: unknown };
+  if (!isSubject(subject)) throw new TidelogError('bad-subject', describeText(subject), { path });
+  if (isReserved(subject)) throw new TidelogError('reserved-subject', JSON.stringify(subject), { path });
+  if (!isMap(ops)) throw new TidelogError('bad-change', `${path} has no operations`, { path });
+  const names = Object.keys(ops);
+  if (names.length === 0) throw new TidelogError('bad-change', `${path} has no operations`, { path });
+  for (const op of names) checkOp(op, ops[op], `${path}.${op}`);
+  const { set = {}, unset = [], inc = {}, add = {}, remove = {} } = ops as Ops;
+  const written = [
+    ...Object.keys(set),
+    ...unset,
+    ...Object.keys(inc),
+    ...new Set([...Object.keys(add), ...Object.keys(remove)]),
+  ];
+  const twice = written.find((name, i) => written.indexOf(name) !== i);
+  if (twice !== undefined)
+    throw new TidelogError('bad-change', `${path} changes ${JSON.stringify(twice)} in two ways`, { path });
+}
+
+function checkOp(op: string, operand: unknown, path: string): void {
+  const refuse = (what: string): never => {
+    throw new TidelogError('bad-change', `${path} ${what}`, { path });
+  };
+  const named = (): [string, unknown][] => {
+    if (!isMap(operand)) return refuse('is not an object');
+    const entries = Object.entries(operand);
+    if (entries.length === 0) refuse('is empty');
+    for (const [name] of entries) checkPropertyName(name, path);
+    return entries;
+  };
+  switch (op) {
+    case 'destroy':
+      if (operand !== true) refuse('is not true');
+      return;
+    case 'set':
+      for (const [name, value] of named()) checkValue(value, `${path}.${name}`);
+      return;
+    case 'unset':
+      if (!Array.isArray(operand) || operand.length === 0) refuse('is not an array of property names');
+      for (const name of operand as unknown[]) checkPropertyName(name, path);
+      if (new Set(operand as unknown[]).size !== (operand as unknown[]).length) refuse('names a property twice');
+      return;
+    case 'inc':
+      for (const [name, amount] of named()) {
+        if (!Number.isSafeInteger(amount))
+          throw new TidelogError('bad-value', `${path}.${name} is not an integer`, { path });
+      }
+      return;
+    case 'add':
+    case 'remove':
+      for (const [name, values] of named()) {
+        if (!Array.isArray(values) || values.length === 0) refuse(`of ${name} is not an array of values`);
+        checkValue(values, `${path}.${name}`);
+      }
+      return;
+    default:
+      refuse('is not an operation; there are set, unset, inc, add, remove, destroy');
+  }
+}
+
+function checkPropertyName(name: unknown, path: string): void {
+  if (!isPropertyName(name)) throw new TidelogError('bad-property', `${path}: ${describeText(name)}`, { path });
+}
+
+/** Throws `bad-subject`. For reading, `~` subjects are fine. */
+export function checkSubject(subject: string): void {
+  if (!isSubject(subject)) throw new TidelogError('bad-subject', describeText(subject));
+}
+
+function describeText(text: unknown): string {
+  if (typeof text !== 'string') return `it is ${text === null ? 'null' : typeof text}`;
+  if (text === '') return 'it is empty';
+  return text.length > 100
+    ? `${JSON.stringify(text.slice(0, 40))}… is ${text.length} characters long`
+    : JSON.stringify(text);
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
+}

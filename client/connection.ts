@@ -1,0 +1,609 @@
+/**
+ * One connection: the host of a session. It turns a transport's bytes into the session's events and carries out its effects;
+ * what to say and when is decided in protocol/session.ts alone.
+ */
+import { equal, toHex } from '../protocol/bytes.ts';
+import { Channel } from '../protocol/channel.ts';
+import { CODEC, CREDIT_BYTES_DEFAULT, type CodecNumber } from '../protocol/constants.ts';
+import type { KeyPair } from '../protocol/crypto.ts';
+import { formatDeviceId } from '../protocol/device-id.ts';
+import { asTidelogError, ERRORS, TidelogError } from '../protocol/errors.ts';
+import {
+  decodeMessage,
+  encodeMessage,
+  type BatchMessage,
+  type Filter,
+  type Hello,
+  type Message,
+  type Pair,
+  type Paired,
+  type SpaceState,
+  type StartsFrom,
+} from '../protocol/messages.ts';
+import { pairDigits } from '../protocol/pair-link.ts';
+import {
+  newSession,
+  step,
+  type Effect,
+  type Greeting,
+  type SessionEvent,
+  type SessionState,
+} from '../protocol/session.ts';
+import type { Counters } from './counters.ts';
+import type { Platform } from './platform.ts';
+import type { Space } from './space.ts';
+import type { Transport } from './transport.ts';
+import { Signal } from './signal.ts';
+
+/** What a connection asks of the peer that it belongs to. */
+export interface ConnectionHost {
+  readonly platform: Platform;
+  readonly keys: KeyPair;
+  readonly noiseKeys: KeyPair;
+  readonly counters: Counters;
+  readonly capabilities: readonly string[];
+  readonly name: string;
+  readonly agent: string;
+  space(id: Uint8Array): Space | null;
+  /** Spaces that this device and the other are members of, by our logs. */
+  sharedWith(device: Uint8Array): Space[];
+  /** Is it paired, or awaited? */
+  isKnown(device: Uint8Array): boolean;
+  isRevoked(device: Uint8Array): boolean;
+  onEstablished(connection: Connection): void;
+  /** A space that the other side offers and that isn't here: taken, or null. */
+  adopt(device: Uint8Array, space: SpaceState): Promise<Space | null>;
+  onPairRequest(connection: Connection, pair: Pair): Promise<void>;
+  onClosed(connection: Connection, error: TidelogError | null): void;
+}
+
+/** Why a connection was opened. */
+export type Intent =
+  | { readonly kind: 'sync' }
+  | {
+      readonly kind: 'pair';
+      /** The proof over this connection's handshake; null to ask for a person's approval. */
+      readonly invite: ((handshakeHash: Uint8Array) => { id: Uint8Array; proof: Uint8Array }) | null;
+      onDigits(digits: string): void;
+      onPending(): void;
+      onAnswer(answer: Paired | TidelogError): Promise<void>;
+    };
+
+/** A follower of ours: what it has from elsewhere, so that nothing is sent twice. */
+interface Follower {
+  readonly space: Space;
+  readonly filter: Filter | null;
+  readonly known: Map<string, number>;
+}
+
+/** Bytes in the socket's buffer above which nothing more is read for it, and below which reading goes on. */
+const BUFFERED_HIGH_BYTES = 1024 * 1024;
+const BUFFERED_LOW_BYTES = 256 * 1024;
+/** Unpacked bytes of batches that are being taken in at once: small data may unpack to much. */
+const INGEST_RAW_BYTES_MAX = 16 * 1024 * 1024;
+/** Messages that may wait while a pairing is being decided. */
+const INBOX_MAX = 256;
+
+export class Connection {
+  readonly initiator: boolean;
+  readonly address: string;
+  readonly openedMs: number;
+  readonly #host: ConnectionHost;
+  readonly #transport: Transport;
+  readonly #channel: Channel;
+  readonly #intent: Intent;
+  #session: SessionState;
+  /** Events that came up while one is being handled. */
+  readonly #events: SessionEvent[] = [];
+  #stepping = false;
+  /** Messages that wait for a pairing to be decided. */
+  readonly #inbox: Message[] = [];
+  #deciding = false;
+  readonly #followers = new Map<number, Follower>();
+  /** Spaces (hex) that our last HELLO named. */
+  #offered: ReadonlySet<string> = new Set();
+  /** Batches that wait for those before them. */
+  readonly #batches: { subscription: number; space: Space; message: BatchMessage }[] = [];
+  #ingestingRawBytes = 0;
+  /** Space (hex) → the last that they said of their log. */
+  readonly remoteHeads = new Map<string, SpaceState>();
+  /** Space (hex) → caught up with them at least once. */
+  readonly #caughtUp = new Set<string>();
+  readonly #progress = new Signal();
+  #closed = false;
+  #error: TidelogError | null = null;
+  /** Their clock less ours, ms. */
+  clockSkewMs: number | null = null;
+  lastHeardMs: number;
+  bytesIn = 0;
+  bytesOut = 0;
+
+  constructor(
+    host: ConnectionHost,
+    transport: Transport,
+    options: { initiator: boolean; intent: Intent; expectedDevice?: Uint8Array | undefined },
+  ) {
+    const { platform, keys, noiseKeys } = host;
+    this.#host = host;
+    this.#transport = transport;
+    this.#intent = options.intent;
+    this.initiator = options.initiator;
+    this.address = transport.remoteAddress;
+    this.openedMs = platform.nowMs();
+    this.lastHeardMs = this.openedMs;
+    this.#session = newSession(this.openedMs);
+    this.#channel = new Channel({
+      initiator: options.initiator,
+      crypto: platform.crypto,
+      random: platform.random,
+      deviceKeys: keys,
+      noiseKeys,
+      expectedDevice: options.expectedDevice,
+    });
+  }
+
+  start(): void {
+    this.#transport.start({
+      onMessage: (bytes) => this.#onBytes(bytes),
+      onDrain: () => this.#onDrain(),
+      onClose: () => this.#end(null),
+    });
+    const first = this.#channel.start();
+    if (first) this.#sendBytes(first);
+  }
+
+  // ---- what it is
+
+  get established(): boolean {
+    return this.#channel.established;
+  }
+  get closed(): boolean {
+    return this.#closed;
+  }
+  /** The other side's key; only once established. */
+  get device(): Uint8Array {
+    return this.#channel.remoteDevice;
+  }
+  get deviceId(): string {
+    return formatDeviceId(this.device);
+  }
+  get remote(): Hello | null {
+    return this.#session.remote;
+  }
+  get handshakeHash(): Uint8Array {
+    return this.#channel.handshakeHash;
+  }
+  /** Six digits that both sides show. */
+  get digits(): string {
+    return pairDigits(this.#host.platform.crypto, this.handshakeHash);
+  }
+
+  /** Where we are in their log of a space. */
+  cursorIn(space: Space): number {
+    for (const incoming of this.#session.incoming.values()) if (equal(incoming.space, space.id)) return incoming.stored;
+    return 0;
+  }
+
+  hasCaughtUp(space: Space): boolean {
+    return this.#caughtUp.has(space.hex);
+  }
+
+  /** Resolves once both sides have greeted; throws what ended the connection before. */
+  async greeted(signal?: AbortSignal): Promise<void> {
+    const isDone = (): boolean => {
+      if (this.#closed) throw this.#error ?? new TidelogError('unreachable', 'the connection ended');
+      return this.#session.phase === 'open' && this.#session.saidHello;
+    };
+    await this.#progress.until(isDone, signal);
+  }
+
+  /** Resolves once we have all that they have, in every space that we follow there; throws what ended the connection. */
+  async caughtUp(options: { space?: Space; signal?: AbortSignal } = {}): Promise<void> {
+    const isDone = (): boolean => {
+      if (this.#closed) throw this.#error ?? new TidelogError('closed');
+      if (options.space) return this.hasCaughtUp(options.space);
+      const followed = [...this.#session.incoming.values()].map(({ space }) => toHex(space));
+      return followed.length > 0 && followed.every((hex) => this.#caughtUp.has(hex));
+    };
+    await this.#progress.until(isDone, options.signal);
+  }
+
+  // ---- bytes in and out
+
+  #onBytes(bytes: Uint8Array): void {
+    if (this.#closed) return;
+    this.bytesIn += bytes.length;
+    this.#host.counters.bytesIn += bytes.length;
+    this.lastHeardMs = this.#host.platform.nowMs();
+    const wasEstablished = this.#channel.established;
+    try {
+      const { send, message, established } = this.#channel.receive(bytes);
+      for (const part of send) this.#sendBytes(part);
+      if (established && !wasEstablished) this.#onEstablished();
+      if (message) this.#onMessage(message);
+      else if (wasEstablished) this.#dispatch({ type: 'heard', nowMs: this.lastHeardMs });
+    } catch (thrown) {
+      const error = asTidelogError(thrown);
+      if (!wasEstablished) this.#host.counters.handshakesFailed++;
+      this.#fail(error);
+    }
+  }
+
+  #sendBytes(bytes: Uint8Array): void {
+    this.bytesOut += bytes.length;
+    this.#host.counters.bytesOut += bytes.length;
+    this.#transport.send(bytes);
+  }
+
+  #send(message: Message): void {
+    if (this.#closed || !this.#channel.established) return;
+    for (const frame of this.#channel.seal(encodeMessage(message))) this.#sendBytes(frame);
+    if (message.type === 'BATCH') this.#host.counters.batchesOut++;
+    if (this.#session.writable && this.#transport.bufferedBytes > BUFFERED_HIGH_BYTES) {
+      this.#dispatch({ type: 'writable', writable: false, nowMs: this.#nowMs() });
+    }
+  }
+
+  #onDrain(): void {
+    if (!this.#session.writable && this.#transport.bufferedBytes < BUFFERED_LOW_BYTES) {
+      this.#dispatch({ type: 'writable', writable: true, nowMs: this.#nowMs() });
+    }
+  }
+
+  #nowMs(): number {
+    return this.#host.platform.nowMs();
+  }
+
+  // ---- the session
+
+  #onEstablished(): void {
+    const { host, device } = { host: this.#host, device: this.device };
+    if (equal(device, host.keys.public)) throw new TidelogError('self-connect');
+    if (host.isRevoked(device)) throw new TidelogError('device-revoked');
+    host.onEstablished(this);
+    const nowMs = this.#nowMs();
+    if (this.#intent.kind === 'pair') {
+      const { invite, onDigits } = this.#intent;
+      onDigits(this.digits);
+      this.#dispatch({ type: 'start', known: false, greeting: this.#greeting(), nowMs });
+      this.#dispatch({ type: 'pair', pair: { invite: invite?.(this.handshakeHash) ?? null, name: host.name }, nowMs });
+    } else {
+      this.#dispatch({
+        type: 'start',
+        known: this.initiator || host.isKnown(device),
+        greeting: this.#greeting(),
+        nowMs,
+      });
+    }
+  }
+
+  #greeting(): Greeting {
+    const { name, agent, capabilities, platform } = this.#host;
+    const spaces = this.#host.sharedWith(this.device).map((space) => space.state());
+    this.#offered = new Set(spaces.map(({ space }) => toHex(space)));
+    return { name, agent, capabilities, spaces, time: platform.nowUs() };
+  }
+
+  /** What we share has changed, or the device became known. */
+  greet(): void {
+    this.#dispatch({ type: 'greet', greeting: this.#greeting(), nowMs: this.#nowMs() });
+  }
+
+  #onMessage(bytes: Uint8Array): void {
+    const message = decodeMessage(bytes);
+    if (message === null) {
+      this.#dispatch({ type: 'heard', nowMs: this.#nowMs() });
+    } else if (this.#deciding) {
+      if (this.#inbox.length >= INBOX_MAX)
+        throw new TidelogError('too-many', 'messages while a pairing is being decided');
+      this.#inbox.push(message);
+    } else {
+      this.#dispatch({ type: 'message', message, nowMs: this.#nowMs() });
+    }
+  }
+
+  /** Runs the session's step for an event, and its effects; events that effects cause wait for their turn. */
+  #dispatch(event: SessionEvent): void {
+    this.#events.push(event);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    try {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        const [state, effects] = step(this.#session, next);
+        this.#session = state;
+        for (const effect of effects) this.#carryOut(effect);
+      }
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  #carryOut(effect: Effect): void {
+    switch (effect.type) {
+      case 'send':
+        return this.#send(effect.message);
+      case 'greeted':
+        return this.#later(this.#onGreeted(effect.hello));
+      case 'open':
+        return this.#later(this.#openFollower(effect));
+      case 'drop':
+        this.#followers.delete(effect.subscription);
+        return;
+      case 'read':
+        return this.#later(this.#read(effect.subscription, effect.after));
+      case 'ingest':
+        return this.#takeBatch(effect.subscription, effect.space, effect.batch);
+      case 'caughtUp':
+        return this.#onCaughtUp(effect);
+      case 'acked':
+        this.#host.space(effect.space)?.noteAcked(this.device, effect.last);
+        return;
+      case 'ended':
+        return this.#onEnded(effect);
+      case 'heads':
+        return this.#onHeads(effect.spaces, effect.timeUs);
+      case 'pairRequest':
+        return this.#decide(this.#host.onPairRequest(this, effect.pair));
+      case 'pairAnswer':
+        return this.#onPairAnswer(effect.answer);
+      case 'close':
+        return this.#onSessionClosed(effect.error, effect.remote);
+    }
+  }
+
+  /** Work that goes on by itself; what it throws ends this connection and nothing else. */
+  #later(work: Promise<void>): void {
+    work.catch((thrown: unknown) => this.#fail(asTidelogError(thrown)));
+  }
+
+  #fail(error: TidelogError): void {
+    if (this.#closed) return;
+    if (this.#channel.established) this.#dispatch({ type: 'close', error, nowMs: this.#nowMs() });
+    else this.#end(error);
+  }
+
+  // ---- following them
+
+  async #onGreeted(hello: Hello): Promise<void> {
+    this.#onHeads(hello.spaces, hello.time);
+    for (const offered of hello.spaces) {
+      const space = this.#host.space(offered.space) ?? (await this.#host.adopt(this.device, offered));
+      if (this.#closed || !space) continue;
+      const isFollowed = [...this.#session.incoming.values()].some((incoming) => equal(incoming.space, space.id));
+      if (!isFollowed) await this.#follow(space, offered.epoch, null);
+    }
+    this.#progress.notify();
+  }
+
+  async #follow(space: Space, epoch: Uint8Array, instead: StartsFrom | null): Promise<void> {
+    const from = instead ?? (await space.startsFrom(this.device, epoch));
+    if (this.#closed) return;
+    const request = { space: space.id, from, filter: space.filter, live: true, credit: CREDIT_BYTES_DEFAULT };
+    this.#dispatch({ type: 'subscribe', request, nowMs: this.#nowMs() });
+  }
+
+  #takeBatch(subscription: number, spaceId: Uint8Array, message: BatchMessage): void {
+    const space = this.#host.space(spaceId);
+    if (!space) throw new Error('a subscription of ours is for a space that is not here');
+    this.#host.counters.batchesIn++;
+    this.#batches.push({ subscription, space, message });
+    this.#ingestWhatFits();
+  }
+
+  #ingestWhatFits(): void {
+    for (;;) {
+      const next = this.#batches[0];
+      if (!next || this.#closed) return;
+      const fits =
+        this.#ingestingRawBytes === 0 || this.#ingestingRawBytes + next.message.rawBytes <= INGEST_RAW_BYTES_MAX;
+      if (!fits) return;
+      this.#batches.shift();
+      this.#later(this.#ingest(next.subscription, next.space, next.message));
+    }
+  }
+
+  async #ingest(subscription: number, space: Space, message: BatchMessage): Promise<void> {
+    const { counters } = this.#host;
+    this.#ingestingRawBytes += message.rawBytes;
+    try {
+      const batch = space.authenticate(message);
+      // They have it, so what follows them needn't send it back; said before it is appended and the followers wake.
+      for (const follower of this.#followers.values()) {
+        if (follower.space !== space) continue;
+        for (const { chain, seq } of batch.entries) {
+          const hex = toHex(chain.id);
+          if (seq > (follower.known.get(hex) ?? 0)) follower.known.set(hex, seq);
+        }
+      }
+      const epoch = this.remoteHeads.get(space.hex)?.epoch;
+      if (!epoch) throw new Error('a batch came from a space that was never offered');
+      const { added, duplicates } = await space.ingest(batch, message, { device: this.device, epoch });
+      counters.entriesReceived += added;
+      counters.duplicates += duplicates;
+    } finally {
+      this.#ingestingRawBytes -= message.rawBytes;
+    }
+    this.#dispatch({
+      type: 'stored',
+      subscription,
+      last: message.last,
+      bytes: message.data.length,
+      nowMs: this.#nowMs(),
+    });
+    this.#ingestWhatFits();
+  }
+
+  #onCaughtUp({ space: id, last, digest }: Extract<Effect, { type: 'caughtUp' }>): void {
+    const space = this.#host.space(id);
+    const offered = space && this.remoteHeads.get(space.hex);
+    if (!space || !offered) return;
+    this.remoteHeads.set(space.hex, { ...offered, head: last, digest });
+    this.#later(space.saveCursor(this.device, { epoch: offered.epoch, seq: last }));
+    this.#caughtUp.add(space.hex);
+    this.#progress.notify();
+  }
+
+  /** A cursor that they no longer take is replaced by the vector; anything else that ends a subscription stays ended until they greet again. */
+  #onEnded({ space: id, fault }: Extract<Effect, { type: 'ended' }>): void {
+    const space = this.#host.space(id);
+    if (!space || fault === null) return;
+    this.#host.counters.refusals[fault.code] = (this.#host.counters.refusals[fault.code] ?? 0) + 1;
+    if (!fault.code.startsWith('cursor-')) return;
+    const epoch = this.remoteHeads.get(space.hex)?.epoch;
+    if (epoch) this.#later(this.#follow(space, epoch, space.vector()));
+  }
+
+  #onHeads(spaces: readonly SpaceState[], timeUs: number): void {
+    for (const state of spaces) this.remoteHeads.set(toHex(state.space), state);
+    if (timeUs > 0) this.clockSkewMs = Math.round((timeUs - this.#host.platform.nowUs()) / 1000);
+  }
+
+  // ---- being followed
+
+  async #openFollower({ subscription, space: id, from, filter }: Extract<Effect, { type: 'open' }>): Promise<void> {
+    const nowMs = this.#nowMs();
+    try {
+      const space = this.#host.space(id);
+      if (!space || space.roleOf(this.device) === null) throw new TidelogError('unknown-space');
+      const { position, known } = await space.openFor(from);
+      this.#followers.set(subscription, { space, filter, known });
+      this.#dispatch({ type: 'accepted', subscription, position, nowMs });
+    } catch (thrown) {
+      if (!(thrown instanceof TidelogError)) throw thrown;
+      if (ERRORS[thrown.code].close !== null) throw thrown;
+      this.#dispatch({ type: 'rejected', subscription, error: thrown, nowMs });
+    }
+  }
+
+  async #read(subscription: number, after: number): Promise<void> {
+    const follower = this.#followers.get(subscription);
+    if (!follower) return;
+    const { space, known, filter } = follower;
+    const batch = await space.readFor(after, known, filter, this.#acceptedCodecs());
+    // The digest is that of the very head that was found; if the log grew meanwhile, the session reads again first.
+    const digest = batch === null ? space.digest() : null;
+    this.#dispatch({ type: 'read', subscription, batch, digest, nowMs: this.#nowMs() });
+  }
+
+  #acceptedCodecs(): ReadonlySet<CodecNumber> {
+    const accepted = new Set<CodecNumber>([CODEC.NONE]);
+    if (this.remote?.capabilities.includes('zstd')) accepted.add(CODEC.ZSTD);
+    return accepted;
+  }
+
+  /** Our log of a space grew. */
+  advanced(space: Space): void {
+    this.#dispatch({ type: 'advanced', space: space.id, nowMs: this.#nowMs() });
+  }
+
+  /** Members changed: what was shared may not be any more. */
+  membershipChanged(space: Space): void {
+    if (!this.#channel.established || this.#closed) return;
+    const nowMs = this.#nowMs();
+    if (this.#host.isRevoked(this.device)) {
+      this.#fail(new TidelogError('device-revoked'));
+      return;
+    }
+    if (space.roleOf(this.device) === null) {
+      for (const [subscription, follower] of this.#followers) {
+        if (follower.space !== space) continue;
+        this.#dispatch({ type: 'rejected', subscription, error: new TidelogError('unknown-space'), nowMs });
+      }
+      return;
+    }
+    if (this.#session.saidHello && !this.#offered.has(space.hex)) this.greet();
+  }
+
+  // ---- pairing
+
+  /** Messages wait until it is decided: HELLO may come right behind, and means something only then. */
+  #decide(decision: Promise<void>): void {
+    this.#deciding = true;
+    this.#later(
+      decision.finally(() => {
+        this.#deciding = false;
+        for (const message of this.#inbox.splice(0)) {
+          if (this.#deciding) this.#inbox.push(message);
+          else this.#dispatch({ type: 'message', message, nowMs: this.#nowMs() });
+        }
+      }),
+    );
+  }
+
+  #onPairAnswer(answer: Extract<Effect, { type: 'pairAnswer' }>['answer']): void {
+    if (this.#intent.kind !== 'pair') {
+      // A pending device that reconnected by itself is told so again; there is nothing to do but wait.
+      return;
+    }
+    if (answer.type === 'REFUSED') {
+      if (answer.fault.code === 'pairing-pending') return this.#intent.onPending();
+      return this.#fail(refusalOf(answer.fault.code, answer.fault.text));
+    }
+    const { onAnswer } = this.#intent;
+    this.#decide(onAnswer(answer).then(() => this.greet()));
+  }
+
+  /** Ours to answer: the device is paired. */
+  answerPaired(paired: Omit<Paired, 'type'>): void {
+    this.#dispatch({ type: 'paired', paired, nowMs: this.#nowMs() });
+    this.greet();
+  }
+
+  answerPending(): void {
+    this.#dispatch({ type: 'refuse', error: new TidelogError('pairing-pending'), nowMs: this.#nowMs() });
+  }
+
+  /** Refuses and closes. */
+  refuse(error: TidelogError): void {
+    this.#host.counters.refusals[error.code] = (this.#host.counters.refusals[error.code] ?? 0) + 1;
+    this.#dispatch({ type: 'refuse', error, nowMs: this.#nowMs() });
+    this.#fail(error);
+  }
+
+  // ---- the end
+
+  tick(): void {
+    if (this.#closed) return;
+    const nowMs = this.#nowMs();
+    if (!this.#channel.established) {
+      if (nowMs - this.openedMs > 10_000) this.#end(new TidelogError('timeout', 'the handshake did not end'));
+      return;
+    }
+    const spaces = (): SpaceState[] => this.#host.sharedWith(this.device).map((space) => space.state());
+    this.#dispatch({ type: 'tick', spaces, timeUs: this.#host.platform.nowUs(), nowMs });
+  }
+
+  /** Ours to end. */
+  close(error: TidelogError | null = null): void {
+    if (this.#closed) return;
+    if (this.#channel.established) this.#dispatch({ type: 'close', error, nowMs: this.#nowMs() });
+    else this.#end(error);
+  }
+
+  #onSessionClosed(error: TidelogError | null, remote: boolean): void {
+    if (error) {
+      const { refusals } = this.#host.counters;
+      refusals[error.code] = (refusals[error.code] ?? 0) + 1;
+    }
+    this.#end(error, remote);
+  }
+
+  #end(error: TidelogError | null, remote = false): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#error = error;
+    const close = error === null ? null : ERRORS[error.code].close;
+    // 1000: all is well. The code of an error goes to the other side only where it is ours to say.
+    this.#transport.close(remote ? 1000 : (close ?? 1000), error && !remote ? error.code : '');
+    this.#followers.clear();
+    this.#batches.length = 0;
+    this.#progress.notify();
+    if (this.#intent.kind === 'pair')
+      this.#intent.onAnswer(error ?? new TidelogError('unreachable', 'the connection ended')).catch(() => {});
+    this.#host.onClosed(this, error);
+  }
+}
+
+function refusalOf(code: string, text: string): TidelogError {
+  return code in ERRORS ? new TidelogError(code as keyof typeof ERRORS) : new TidelogError('pairing-rejected', text);
+}

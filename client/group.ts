@@ -1,0 +1,224 @@
+/**
+ * A group of writes that go to disk in one transaction: log, chain heads, what chains know, members, state and cursors move together,
+ * so that there is nothing to repair after a crash.
+ */
+import type { AuthenticBatch } from '../protocol/authenticate.ts';
+import type { Change } from '../protocol/body.ts';
+import type { Codec } from '../protocol/codec.ts';
+import { BATCH_DATA_BYTES_MAX } from '../protocol/constants.ts';
+import type { Crypto, KeyPair, RandomBytes } from '../protocol/crypto.ts';
+import { TidelogError } from '../protocol/errors.ts';
+import { encodeResource } from '../protocol/merge.ts';
+import { admitBatch, admitOwn, type Admission, type Admitted } from './admit.ts';
+import { batchOf, cutBlocks, describeBlock, entryBytes, packBatch } from './block.ts';
+import type { Log } from './log.ts';
+import { etagOf, StateDraft } from './state.ts';
+import type { Store, StoreOp } from './store.ts';
+import {
+  chainKey,
+  deviceKey,
+  encodeBlock,
+  encodeBlockRecord,
+  encodeChain,
+  encodeCursor,
+  encodeFact,
+  encodeSpace,
+  holeKey,
+  knowsKey,
+  positionKey,
+  seqValue,
+  type BlockData,
+  type CursorRecord,
+} from './tables.ts';
+import type { Chain, View } from './view.ts';
+
+/** What a group needs of the peer. */
+export interface GroupContext {
+  readonly crypto: Crypto;
+  readonly random: RandomBytes;
+  readonly codecs: readonly Codec[];
+  readonly store: Store;
+  readonly view: View;
+  readonly log: Log;
+  readonly keys: KeyPair;
+  nowUs(): number;
+}
+
+/** A condition on a write: the subject's etag, or that it doesn't exist. */
+export interface Condition {
+  readonly subject: string;
+  /** null: there must be nothing. '*': there must be something. */
+  readonly etag: string | null;
+}
+
+/** A small block at the end of the log, which will be merged with its neighbours. */
+export interface TailBlock {
+  readonly first: number;
+  readonly last: number;
+  readonly rawBytes: number;
+}
+
+export class Group {
+  readonly #context: GroupContext;
+  readonly #state: StateDraft;
+  readonly #ops: StoreOp[] = [];
+  /** Entries that no block holds yet. */
+  #loose: Admitted[] = [];
+  readonly #touchedChains = new Set<Chain>();
+  readonly entries: Admitted[] = [];
+  /** Blocks that it makes. */
+  readonly blocks: TailBlock[] = [];
+  readonly fromTheFuture: Admission['fromTheFuture'][number][] = [];
+  /** Commits of our own among them. */
+  written = 0;
+  /** Bytes of entries, for limits. */
+  bytes = 0;
+
+  constructor(context: GroupContext) {
+    this.#context = context;
+    const { store, view, log } = context;
+    this.#state = new StateDraft(store, view, (subject, group) => log.replay(subject, group));
+  }
+
+  /** One commit of our own. Throws what `admitOwn` throws, and `precondition-failed`; then nothing has changed. */
+  async addOwn(changes: readonly Change[], conditions: readonly Condition[]): Promise<Admitted> {
+    const { view, crypto, random, keys } = this.#context;
+    await this.#check(conditions);
+    if (view.ownChain) await view.loadKnows(view.ownChain);
+    const admission = admitOwn(view, crypto, random, keys, changes, this.#context.nowUs());
+    await this.#take(admission);
+    this.#loose.push(...admission.entries);
+    this.written++;
+    return admission.entries[0]!;
+  }
+
+  /**
+   * What is new in a batch. `block` is the batch as it came, and is stored as it is if all of it is new.
+   * Throws what `admitBatch` throws; then nothing has changed.
+   */
+  async addBatch(batch: AuthenticBatch, block: BlockData): Promise<Admission> {
+    const { view, crypto } = this.#context;
+    for (const { id } of batch.chains) {
+      const chain = view.chainById(id);
+      if (chain) await view.loadKnows(chain);
+    }
+    const admission = admitBatch(view, crypto, batch, this.#context.nowUs());
+    await this.#take(admission);
+    const isAsItCame =
+      admission.entries.length === batch.entries.length &&
+      admission.entries.every((admitted, i) => admitted.kind === batch.entries[i]!.kind) &&
+      block.rawBytes <= BATCH_DATA_BYTES_MAX &&
+      view.filter === null;
+    if (isAsItCame && admission.entries.length > 0) {
+      this.#sealLoose();
+      this.#addBlock(admission.entries, block);
+    } else {
+      this.#loose.push(...admission.entries);
+    }
+    this.#noticeOwnChain(admission);
+    return admission;
+  }
+
+  /** Moves our cursor in another device's log, together with what was read there. */
+  setCursor(device: Uint8Array, cursor: Omit<CursorRecord, 'ownHead'>): void {
+    const { view } = this.#context;
+    const record = { ...cursor, ownHead: view.head };
+    this.#ops.push({ table: 'cursors', key: deviceKey(view.number, device), value: encodeCursor(record) });
+  }
+
+  /** Any other change that belongs in this transaction. */
+  addOps(ops: readonly StoreOp[]): void {
+    this.#ops.push(...ops);
+  }
+
+  async #check(conditions: readonly Condition[]): Promise<void> {
+    if (conditions.length === 0) return;
+    await this.#state.load(conditions.map(({ subject }) => subject));
+    for (const { subject, etag } of conditions) {
+      const resource = this.#state.get(subject);
+      const is = resource.size === 0 ? null : etagOf(this.#context.crypto, encodeResource(resource));
+      if (etag === '*' ? is === null : is !== etag) {
+        throw new TidelogError('precondition-failed', `${subject} is at ${is ?? 'nothing'}`, { subject, etag: is });
+      }
+    }
+  }
+
+  async #take(admission: Admission): Promise<void> {
+    for (const entry of admission.entries) {
+      this.entries.push(entry);
+      this.#touchedChains.add(entry.chain);
+      this.bytes += entryBytes(entry);
+    }
+    this.fromTheFuture.push(...admission.fromTheFuture);
+    if (admission.cutsChanged) this.#context.view.sweep = true;
+    const commits = admission.entries.filter((entry) => entry.kind === 'commit');
+    await this.#state.apply(commits, this.entries);
+  }
+
+  /**
+   * Commits of our own chain that somebody else brings are from a past that this store has lost: it was rolled back or copied. The
+   * next commit of ours begins a new chain, so that no seq is ever used twice.
+   */
+  #noticeOwnChain({ entries }: Admission): void {
+    const { view } = this.#context;
+    if (entries.some(({ chain }) => chain === view.ownChain)) view.ownChain = null;
+  }
+
+  #sealLoose(): void {
+    const loose = this.#loose;
+    this.#loose = [];
+    for (const entries of cutBlocks(loose)) this.#addBlock(entries, packBatch(this.#context.codecs, batchOf(entries)));
+  }
+
+  #addBlock(entries: readonly Admitted[], block: BlockData): void {
+    const { view } = this.#context;
+    const first = entries[0]!.position;
+    const last = entries.at(-1)!.position;
+    const key = positionKey(view.number, last);
+    this.#ops.push(
+      { table: 'blocks', key, value: encodeBlock(block) },
+      {
+        table: 'blockIndex',
+        key,
+        value: encodeBlockRecord(describeBlock(entries, block, ({ parsed }) => parsed)),
+      },
+    );
+    view.blockBytes += block.data.length;
+    this.blocks.push({ first, last, rawBytes: block.rawBytes });
+  }
+
+  /** Everything to write, once. */
+  finish(): StoreOp[] {
+    const { view } = this.#context;
+    this.#sealLoose();
+    const ops = this.#ops;
+    ops.push(...this.#state.ops());
+    for (const chain of this.#touchedChains) {
+      ops.push({ table: 'chains', key: chainKey(view.number, chain.number), value: encodeChain(chain.record()) });
+      for (const { at, other, seq } of chain.learned) {
+        ops.push({ table: 'knows', key: knowsKey(view.number, chain.number, other, at), value: seqValue(seq) });
+      }
+    }
+    const firstPosition = this.entries[0]?.position ?? Number.POSITIVE_INFINITY;
+    for (const fact of view.facts) {
+      if (fact.position >= firstPosition)
+        ops.push({ table: 'facts', key: positionKey(view.number, fact.position), value: encodeFact(fact) });
+    }
+    for (const entry of this.entries) {
+      if (entry.kind === 'erased' && !entry.isExplained) {
+        ops.push({
+          table: 'holes',
+          key: holeKey(view.number, entry.chain.number, entry.seq),
+          value: seqValue(entry.position),
+        });
+      }
+    }
+    ops.push({ table: 'spaces', key: view.space, value: encodeSpace(view.record()) });
+    return ops;
+  }
+
+  /** The write is on disk. */
+  settle(): void {
+    this.#context.view.settle(this.#touchedChains);
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Invites to pair, and devices that wait for a person's approval. An invite works once, has an expiry, and is dead after three wrong secrets. It is kept in
+ * the store, so that a link made before a node's start, or before its restart, still works.
+ */
+import { equalConstantTime, toHex, utf8 } from '../protocol/bytes.ts';
+import { INVITE_ID_BYTES, INVITE_LIFE_MS, INVITE_SECRET_BYTES, INVITE_WRONG_MAX } from '../protocol/constants.ts';
+import type { Crypto, RandomBytes } from '../protocol/crypto.ts';
+import { TidelogError } from '../protocol/errors.ts';
+import type { Role } from '../protocol/membership.ts';
+import { decodeTrusted, encode } from '../protocol/msgpack.ts';
+import { pairProof } from '../protocol/pair-link.ts';
+import type { Store } from './store.ts';
+
+export type InviteState = 'open' | 'used' | 'expired' | 'dead' | 'cancelled';
+
+export interface InviteRecord {
+  /** hex */
+  readonly id: string;
+  readonly secret: Uint8Array;
+  /** Space, hex. */
+  readonly space: string;
+  readonly role: Role;
+  /** ms since 1970 */
+  readonly expiresMs: number;
+  readonly wrong: number;
+  readonly state: Exclude<InviteState, 'expired'>;
+  /** Device ID of who used it. */
+  readonly usedBy: string | null;
+}
+
+/** Past its expiry an invite is remembered for a day, so that whoever comes late is told why. */
+const REMEMBERED_MS = 24 * 3600_000;
+const INVITES_MAX = 1000;
+const KEY_PREFIX = utf8('invite/');
+
+function inviteKey(id: string): Uint8Array {
+  return utf8(`invite/${id}`);
+}
+
+export class Invites {
+  readonly #crypto: Crypto;
+  readonly #random: RandomBytes;
+  readonly #store: Store;
+  readonly #nowMs: () => number;
+  readonly #byId = new Map<string, InviteRecord>();
+
+  private constructor(crypto: Crypto, random: RandomBytes, store: Store, nowMs: () => number) {
+    this.#crypto = crypto;
+    this.#random = random;
+    this.#store = store;
+    this.#nowMs = nowMs;
+  }
+
+  static async open(crypto: Crypto, random: RandomBytes, store: Store, nowMs: () => number): Promise<Invites> {
+    const invites = new Invites(crypto, random, store, nowMs);
+    const end = utf8('invite0');
+    for (const [, bytes] of await store.scan('meta', { gte: KEY_PREFIX, lt: end, limit: INVITES_MAX })) {
+      const invite = decodeTrusted(bytes) as InviteRecord;
+      invites.#byId.set(invite.id, invite);
+    }
+    return invites;
+  }
+
+  async create(space: string, role: Role, lifeMs = INVITE_LIFE_MS): Promise<InviteRecord> {
+    if (!Number.isSafeInteger(lifeMs) || lifeMs < 1000 || lifeMs > 30 * 24 * 3600_000) {
+      throw new TidelogError('bad-argument', 'an invite lives between one second and 30 days');
+    }
+    await this.#forget();
+    if (this.#byId.size >= INVITES_MAX) throw new TidelogError('too-many', 'invites');
+    const invite: InviteRecord = {
+      id: toHex(this.#random(INVITE_ID_BYTES)),
+      secret: this.#random(INVITE_SECRET_BYTES),
+      space,
+      role,
+      expiresMs: this.#nowMs() + lifeMs,
+      wrong: 0,
+      state: 'open',
+      usedBy: null,
+    };
+    await this.#save(invite);
+    return invite;
+  }
+
+  list(): InviteRecord[] {
+    return [...this.#byId.values()];
+  }
+
+  stateOf(invite: InviteRecord): InviteState {
+    return invite.state === 'open' && this.#nowMs() > invite.expiresMs ? 'expired' : invite.state;
+  }
+
+  async cancel(id: string): Promise<void> {
+    const invite = this.#byId.get(id);
+    if (!invite) throw new TidelogError('invite-unknown');
+    await this.#save({ ...invite, state: 'cancelled' });
+  }
+
+  /**
+   * Takes a proof. The invite is used up on disk before this resolves, so that it can't work twice.
+   * Throws `invite-unknown`, `invite-expired`, `invite-used`, `invite-dead`, `invite-wrong-secret`.
+   */
+  async redeem(
+    id: Uint8Array,
+    proof: Uint8Array,
+    handshakeHash: Uint8Array,
+    joiner: Uint8Array,
+    joinerId: string,
+  ): Promise<InviteRecord> {
+    const invite = this.#byId.get(toHex(id));
+    if (!invite || invite.state === 'cancelled') throw new TidelogError('invite-unknown');
+    if (invite.state === 'used') throw new TidelogError('invite-used');
+    if (invite.state === 'dead') throw new TidelogError('invite-dead');
+    if (this.stateOf(invite) === 'expired') throw new TidelogError('invite-expired');
+    if (!equalConstantTime(proof, pairProof(this.#crypto, invite.secret, handshakeHash, joiner))) {
+      const wrong = invite.wrong + 1;
+      await this.#save({ ...invite, wrong, state: wrong >= INVITE_WRONG_MAX ? 'dead' : 'open' });
+      throw new TidelogError('invite-wrong-secret');
+    }
+    const used: InviteRecord = { ...invite, state: 'used', usedBy: joinerId };
+    await this.#save(used);
+    return used;
+  }
+
+  async #save(invite: InviteRecord): Promise<void> {
+    this.#byId.set(invite.id, invite);
+    await this.#store.write([{ table: 'meta', key: inviteKey(invite.id), value: encode(invite) }]);
+  }
+
+  async #forget(): Promise<void> {
+    const old = [...this.#byId.values()].filter(({ expiresMs }) => this.#nowMs() > expiresMs + REMEMBERED_MS);
+    if (old.length === 0) return;
+    for (const { id } of old) this.#byId.delete(id);
+    await this.#store.write(old.map(({ id }) => ({ table: 'meta', key: inviteKey(id), value: null })));
+  }
+}
+
+/** A device that asked to be let in without an invite. */
+export interface PendingDevice {
+  /** Device ID. */
+  readonly id: string;
+  readonly device: Uint8Array;
+  readonly name: string;
+  /** Six digits; the same stand on its screen. */
+  readonly digits: string;
+  readonly address: string;
+  /** ms since 1970 */
+  readonly sinceMs: number;
+}
+
+/** Strangers may fill this list and no more than this list. */
+const PENDING_MAX = 50;
+
+export class PendingDevices {
+  readonly #byId = new Map<string, PendingDevice>();
+
+  add(pending: PendingDevice): void {
+    this.#byId.delete(pending.id);
+    if (this.#byId.size >= PENDING_MAX) throw new TidelogError('too-many', 'devices are waiting for approval');
+    this.#byId.set(pending.id, pending);
+  }
+
+  list(): PendingDevice[] {
+    return [...this.#byId.values()];
+  }
+
+  /** Throws `unknown-device`. */
+  take(id: string): PendingDevice {
+    const pending = this.#byId.get(id);
+    if (!pending)
+      throw new TidelogError(
+        'unknown-device',
+        'it is not among those that wait for approval; `tidelog pair pending` lists them',
+      );
+    this.#byId.delete(id);
+    return pending;
+  }
+}

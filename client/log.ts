@@ -1,0 +1,390 @@
+/**
+ * Reading the log: blocks by cursor, the entries in them, and what a follower is to be sent. Live tail and catch-up are the same
+ * code: a follower is a cursor over the log, and every read begins at the store.
+ */
+import { linkKnown } from '../protocol/authenticate.ts';
+import { decodeKnownBody, type Body } from '../protocol/body.ts';
+import type { Codec } from '../protocol/codec.ts';
+import { chainId } from '../protocol/commit.ts';
+import { BLOCK_ENTRIES_MAX, BLOCK_RAW_BYTES_TARGET, type CodecNumber } from '../protocol/constants.ts';
+import type { Crypto } from '../protocol/crypto.ts';
+import { TidelogError } from '../protocol/errors.ts';
+import { changesMembership } from '../protocol/membership.ts';
+import type { Author, Resource } from '../protocol/merge.ts';
+import type { Filter } from '../protocol/messages.ts';
+import type { OutgoingBatch } from '../protocol/session.ts';
+import type { Admitted } from './admit.ts';
+import { batchOf, cutBlocks, describeBlock, packBatch, readBlock, repack, type BlockEntry } from './block.ts';
+import { bloomMayHold } from './bloom.ts';
+import { authorOf, matchesFilter, replayResource, type PastCommit } from './state.ts';
+import type { Store, StoreEntry } from './store.ts';
+import {
+  decodeBlock,
+  decodeBlockRecord,
+  keyPosition,
+  positionKey,
+  type BlockData,
+  type BlockRecord,
+} from './tables.ts';
+import type { Chain, View } from './view.ts';
+
+/** A block's record, with the position of its last entry. */
+export interface PlacedBlock extends BlockRecord {
+  readonly last: number;
+}
+
+/** An entry as it stands in the log. */
+export type LogEntry = {
+  readonly position: number;
+  readonly chain: Chain;
+  readonly seq: number;
+  readonly prev: Uint8Array;
+  readonly id: Uint8Array;
+} & (
+  | {
+      readonly kind: 'commit';
+      readonly signature: Uint8Array;
+      readonly bodyHash: Uint8Array;
+      readonly body: Uint8Array;
+    }
+  | { readonly kind: 'erased'; readonly signature: Uint8Array; readonly bodyHash: Uint8Array }
+  | { readonly kind: 'gap'; readonly seqBefore: number }
+);
+
+/** What a follower has from elsewhere: the highest seq of a chain (by hex id). */
+export type Known = ReadonlyMap<string, number>;
+
+/** How many block records one read looks at before it lets others run. */
+const RECORDS_PER_READ = 256;
+/** Blocks smaller than this are sent together. */
+const SMALL_BLOCK_ENTRIES = 64;
+
+export class Log {
+  readonly #crypto: Crypto;
+  readonly #store: Store;
+  readonly #codecs: readonly Codec[];
+  readonly #view: View;
+
+  constructor(crypto: Crypto, store: Store, codecs: readonly Codec[], view: View) {
+    this.#crypto = crypto;
+    this.#store = store;
+    this.#codecs = codecs;
+    this.#view = view;
+  }
+
+  /** Records of the blocks that hold entries after a cursor, in order. */
+  async blocksAfter(after: number, limit: number): Promise<PlacedBlock[]> {
+    const { number } = this.#view;
+    const range = { gt: positionKey(number, after), lt: positionKey(number + 1, 0), limit };
+    const found = this.#store.scan('blockIndex', range);
+    return (found instanceof Promise ? await found : found).map(placed);
+  }
+
+  /** The last blocks that begin at or before a position, newest first. */
+  async blocksBack(from: number, limit: number): Promise<PlacedBlock[]> {
+    const { number } = this.#view;
+    const range = { gte: positionKey(number, 0), lte: positionKey(number, from), reverse: true, limit };
+    return (await this.#store.scan('blockIndex', range)).map(placed);
+  }
+
+  async data(block: PlacedBlock): Promise<BlockData> {
+    const bytes = await this.#store.get('blocks', positionKey(this.#view.number, block.last));
+    if (!bytes) throw new TidelogError('data-damaged', `the block that ends at ${block.last} is not there`);
+    return decodeBlock(bytes);
+  }
+
+  async entries(block: PlacedBlock): Promise<LogEntry[]> {
+    const batch = readBlock(this.#codecs, await this.data(block));
+    const { chains, entries } = linkKnown(this.#crypto, this.#view.space, batch);
+    const seqs = new Map(chains.map((chain) => [chain, chain.seqBefore]));
+    const ours = new Map(chains.map((chain) => [chain, this.#chain(chain.device, chain.nonce)]));
+    return entries.map((entry, i): LogEntry => {
+      const seqBefore = seqs.get(entry.chain)!;
+      seqs.set(entry.chain, entry.seq);
+      const place = {
+        position: block.first + i,
+        chain: ours.get(entry.chain)!,
+        seq: entry.seq,
+        prev: entry.prev,
+        id: entry.id,
+      };
+      switch (entry.kind) {
+        case 'commit':
+          return { ...place, kind: 'commit', signature: entry.signature, bodyHash: entry.bodyHash, body: entry.body };
+        case 'erased':
+          return { ...place, kind: 'erased', signature: entry.signature, bodyHash: entry.bodyHash };
+        case 'gap':
+          return { ...place, kind: 'gap', seqBefore };
+      }
+    });
+  }
+
+  /** The record of a block made of entries that are in the log. */
+  describe(entries: readonly LogEntry[], block: BlockData): BlockRecord {
+    return describeBlock(entries, block, ({ body }) => decodeKnownBody(body));
+  }
+
+  #chain(device: Uint8Array, nonce: Uint8Array): Chain {
+    const chain = this.#view.chainById(chainId(this.#crypto, { space: this.#view.space, device, nonce }));
+    if (!chain) throw new TidelogError('data-damaged', 'a block names a chain that the store does not know');
+    return chain;
+  }
+
+  /** All entries after a cursor. A block that is merged with its neighbours meanwhile is found again by position. */
+  async *after(cursor: number, wanted: (block: PlacedBlock) => boolean = () => true): AsyncGenerator<LogEntry> {
+    for (let at = cursor; ;) {
+      const blocks = await this.blocksAfter(at, RECORDS_PER_READ);
+      if (blocks.length === 0) return;
+      for (const block of blocks) {
+        if (block.last <= at) continue;
+        if (wanted(block)) {
+          const [entries, last] = await this.#entriesOrAgain(block, at);
+          for (const entry of entries) if (entry.position > at) yield entry;
+          at = last;
+          if (last !== block.last) break;
+        } else {
+          at = block.last;
+        }
+      }
+    }
+  }
+
+  async #entriesOrAgain(block: PlacedBlock, at: number): Promise<[LogEntry[], number]> {
+    try {
+      return [await this.entries(block), block.last];
+    } catch (thrown) {
+      const [again] = await this.blocksAfter(at, 1);
+      if (!again || again.last === block.last) throw thrown;
+      return [await this.entries(again), again.last];
+    }
+  }
+
+  // ---- for followers
+
+  /** Where a peer that has these heads must begin to read: the last position before which it lacks nothing. */
+  async positionOf(known: Known): Promise<number> {
+    /** Chains of which the peer lacks something, down to the seq that it has. */
+    const lacking = new Map<number, number>();
+    for (const chain of this.#view.chains) {
+      const has = known.get(chain.hex) ?? 0;
+      if (chain.stored.seq > has) lacking.set(chain.number, has);
+    }
+    let position = this.#view.storedHead;
+    while (lacking.size > 0 && position > 0) {
+      const blocks = await this.blocksBack(position, RECORDS_PER_READ);
+      if (blocks.length === 0) return 0;
+      for (const block of blocks) {
+        if (lacking.size === 0) break;
+        position = block.first - 1;
+        for (const { chain, first } of block.ranges) {
+          const has = lacking.get(chain);
+          if (has !== undefined && first <= has + 1) lacking.delete(chain);
+        }
+      }
+    }
+    return position;
+  }
+
+  /**
+   * The next batch for a follower: null at the head. What the follower has from elsewhere is left out; if that is all there was,
+   * the batch is empty and only moves the cursor.
+   */
+  async readFor(
+    after: number,
+    known: Known,
+    filter: Filter | null,
+    accepted: ReadonlySet<CodecNumber>,
+  ): Promise<OutgoingBatch | null> {
+    const blocks = await this.blocksAfter(after, RECORDS_PER_READ);
+    if (blocks.length === 0) return null;
+    let at = after;
+    for (let i = 0; i < blocks.length; i++) {
+      const block = blocks[i]!;
+      if (this.#hasAll(block, known)) {
+        at = block.last;
+        continue;
+      }
+      const isSmall = block.last - block.first + 1 < SMALL_BLOCK_ENTRIES && i + 1 < blocks.length;
+      const isWhole =
+        filter === null && this.#view.filter === null && block.first > after && !isSmall && this.#hasNone(block, known);
+      return isWhole
+        ? this.#sendWhole(block, accepted)
+        : this.#sendPart(blocks.slice(i), at, after, known, filter, accepted);
+    }
+    return this.#emptyBatch(at, accepted);
+  }
+
+  #hasAll({ ranges }: PlacedBlock, known: Known): boolean {
+    return known.size > 0 && ranges.every(({ chain, last }) => (known.get(this.#view.chains[chain]!.hex) ?? 0) >= last);
+  }
+
+  #hasNone({ ranges }: PlacedBlock, known: Known): boolean {
+    return (
+      known.size === 0 || ranges.every(({ chain, first }) => (known.get(this.#view.chains[chain]!.hex) ?? 0) < first)
+    );
+  }
+
+  async #sendWhole(block: PlacedBlock, accepted: ReadonlySet<CodecNumber>): Promise<OutgoingBatch> {
+    return { last: block.last, ...repack(this.#codecs, await this.data(block), accepted) };
+  }
+
+  /** Takes blocks apart and sends what the follower lacks of them, up to a full block. */
+  async #sendPart(
+    blocks: readonly PlacedBlock[],
+    from: number,
+    after: number,
+    known: Known,
+    filter: Filter | null,
+    accepted: ReadonlySet<CodecNumber>,
+  ): Promise<OutgoingBatch> {
+    const wanted: BlockEntry[] = [];
+    const filtered = filter === null ? null : new FilteredStream(filter);
+    let last = from;
+    let bytes = 0;
+    for (const block of blocks) {
+      if (wanted.length > 0 && wanted.length + (block.last - block.first + 1) > BLOCK_ENTRIES_MAX) break;
+      for (const entry of await this.entries(block)) {
+        if (entry.position <= after) continue;
+        if ((known.get(entry.chain.hex) ?? 0) >= entry.seq) continue;
+        // A partial copy can vouch for its own device's commits only: of the others it may lack some.
+        if (this.#view.filter !== null && entry.chain !== this.#view.ownChain) continue;
+        if (filtered) filtered.take(entry, wanted);
+        else wanted.push(entry);
+      }
+      last = block.last;
+      bytes += block.rawBytes;
+      if (bytes >= BLOCK_RAW_BYTES_TARGET || wanted.length >= BLOCK_ENTRIES_MAX) break;
+    }
+    filtered?.end(wanted);
+    if (wanted.length === 0) return this.#emptyBatch(last, accepted);
+    const [first, ...rest] = [...cutBlocks(wanted)];
+    // A cut in the middle: the cursor is that of the last entry that goes out. Gaps have no position of their own, so a filtered batch is sent whole.
+    const part = rest.length > 0 && filtered === null ? first! : wanted;
+    if (part !== wanted) last = (part.at(-1) as LogEntry).position;
+    return { last, ...repack(this.#codecs, packBatch(this.#codecs, batchOf(part)), accepted) };
+  }
+
+  #emptyBatch(last: number, accepted: ReadonlySet<CodecNumber>): OutgoingBatch {
+    return { last, ...repack(this.#codecs, packBatch(this.#codecs, { chains: [], entries: [] }), accepted) };
+  }
+
+  // ---- the history of a subject
+
+  /** Commits that change a subject or a subject with the prefix, oldest first; void ones are left out. */
+  async *commitsOn(
+    filter: Filter | null,
+    after: number,
+  ): AsyncGenerator<{ entry: Extract<LogEntry, { kind: 'commit' }>; body: Body }> {
+    const wanted = (block: PlacedBlock): boolean =>
+      filter?.kind !== 'subject' || block.subjects === null || bloomMayHold(block.subjects, filter.subject);
+    for await (const entry of this.after(after, wanted)) {
+      if (entry.kind !== 'commit') continue;
+      const body = decodeKnownBody(entry.body);
+      if (filter !== null && !body.changes.some(({ subject }) => isWanted(filter, subject))) continue;
+      if (!this.isVoid(entry, body)) yield { entry, body };
+    }
+  }
+
+  /** A commit that has its body and doesn't count: only those on `~` are kept so. */
+  isVoid(entry: { readonly chain: Chain; readonly seq: number; readonly position: number }, body: Body): boolean {
+    const { membership, facts } = this.#view;
+    if (membership === null || !changesMembership(body.changes)) return false;
+    const fact = facts.find(({ position }) => position === entry.position);
+    if (!fact) return false;
+    const { device, hex } = entry.chain;
+    return (
+      membership.verdict({
+        device,
+        chain: hex,
+        seq: entry.seq,
+        past: this.#view.pastOfFact(fact),
+        membership: true,
+      }) !== 'counts'
+    );
+  }
+
+  /** The state of a subject from its commits in the store, less those that are void, and those of a group that isn't stored yet. */
+  async replay(
+    subject: string,
+    group: readonly Admitted[],
+    isVoided: (chain: Chain, seq: number) => boolean = () => false,
+  ): Promise<Resource> {
+    const commits: PastCommit[] = [];
+    const chains = new Set<number>();
+    const stored: { chain: Chain; seq: number; body: Body }[] = [];
+    for await (const { entry, body } of this.commitsOn({ kind: 'subject', subject }, 0)) {
+      if (isVoided(entry.chain, entry.seq)) continue;
+      stored.push({ chain: entry.chain, seq: entry.seq, body });
+      chains.add(entry.chain.number);
+    }
+    for (const { chain, seq, body } of stored) {
+      commits.push({ author: await this.#storedAuthor(chain, seq, body.time, chains), commit: body });
+    }
+    for (const admitted of group) {
+      if (admitted.kind === 'commit' && admitted.counts)
+        commits.push({ author: authorOf(this.#view, admitted), commit: admitted.parsed });
+    }
+    return replayResource(commits, subject);
+  }
+
+  async #storedAuthor(chain: Chain, seq: number, time: number, chains: ReadonlySet<number>): Promise<Author> {
+    const past = new Map<number, number>();
+    for (const other of chains) past.set(other, await this.#view.seenByStored(chain.number, seq, other));
+    return {
+      chain: chain.number,
+      seq,
+      time,
+      past: (other) => past.get(other) ?? 0,
+      rankOf: (other) => this.#view.chains[other]!.rank,
+    };
+  }
+}
+
+function isWanted(filter: Filter, subject: string): boolean {
+  return filter.kind === 'subject' ? subject === filter.subject : subject.startsWith(filter.prefix);
+}
+
+function placed([key, value]: StoreEntry): PlacedBlock {
+  return { ...decodeBlockRecord(value), last: keyPosition(key) };
+}
+
+/**
+ * A stream for one subject or prefix. It carries the commits that match and those on `~`, and a gap wherever a chain was skipped, put in
+ * before the next commit that is sent, so that a receiver's vector always covers what a commit depends on.
+ */
+class FilteredStream {
+  readonly #filter: Filter;
+  readonly #skipped = new Map<Chain, Extract<BlockEntry, { kind: 'gap' }>>();
+
+  constructor(filter: Filter) {
+    this.#filter = filter;
+  }
+
+  take(entry: LogEntry, out: BlockEntry[]): void {
+    const { chain } = entry;
+    const matches =
+      entry.kind === 'commit' &&
+      decodeKnownBody(entry.body).changes.some(({ subject }) => matchesFilter(this.#filter, subject));
+    if (matches) {
+      this.end(out);
+      out.push(entry);
+      return;
+    }
+    const skipped = this.#skipped.get(chain);
+    const seqBefore = skipped?.seqBefore ?? (entry.kind === 'gap' ? entry.seqBefore : entry.seq - 1);
+    this.#skipped.set(chain, {
+      kind: 'gap',
+      chain,
+      seq: entry.seq,
+      prev: skipped?.prev ?? entry.prev,
+      seqBefore,
+      id: entry.id,
+    });
+  }
+
+  /** Puts out the gaps that are still open. */
+  end(out: BlockEntry[]): void {
+    out.push(...this.#skipped.values());
+    this.#skipped.clear();
+  }
+}

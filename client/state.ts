@@ -1,0 +1,163 @@
+/**
+ * The state of the resources that a group of writes touches: read once from the store, changed in memory, written once. One
+ * read-modify-write for each subject and transaction, however many commits touch it.
+ */
+import type { Crypto } from '../protocol/crypto.ts';
+import {
+  apply,
+  applyUnfolded,
+  decodeResource,
+  encodeResource,
+  EMPTY_RESOURCE,
+  fold,
+  propertyConflict,
+  SplitTally,
+  type Author,
+  type Resource,
+} from '../protocol/merge.ts';
+import { isReserved } from '../protocol/membership.ts';
+import type { Filter } from '../protocol/messages.ts';
+import { toBase64Url } from '../protocol/bytes.ts';
+import type { Admitted } from './admit.ts';
+import type { Store, StoreOp } from './store.ts';
+import { subjectKey } from './tables.ts';
+import type { View } from './view.ts';
+
+type AdmittedCommit = Extract<Admitted, { kind: 'commit' }>;
+
+interface Touched {
+  readonly existed: boolean;
+  readonly wasConflicted: boolean;
+  resource: Resource;
+}
+
+/** A stored commit that changed a subject, with what its author had seen of the chains that are asked for. */
+export interface PastCommit {
+  readonly author: Author;
+  readonly commit: { readonly changes: AdmittedCommit['parsed']['changes'] };
+}
+
+/** Reads a subject's commits from the log, oldest first; see log.ts. `before` are commits of this group that aren't in the store yet. */
+export type ReplaySubject = (subject: string, before: readonly Admitted[]) => Promise<Resource>;
+
+export function matchesFilter(filter: Filter | null, subject: string): boolean {
+  if (filter === null || isReserved(subject)) return true;
+  return filter.kind === 'subject' ? subject === filter.subject : subject.startsWith(filter.prefix);
+}
+
+export function hasConflict(resource: Resource): boolean {
+  for (const property of resource.values()) {
+    // Nearly all properties have one candidate and nothing else; only the rest is looked at closely.
+    if (property.candidates.length === 1 && property.tallies.length === 0 && property.elements.length === 0) continue;
+    if (propertyConflict(property).length > 0) return true;
+  }
+  return false;
+}
+
+/** Changes whenever what a resource holds does. Local to this peer: chains go by its own numbers. */
+export function etagOf(crypto: Crypto, encoded: Uint8Array): string {
+  return toBase64Url(crypto.sha256(encoded).subarray(0, 12));
+}
+
+export function authorOf(view: View, commit: AdmittedCommit): Author {
+  const { chain, seq, parsed } = commit;
+  return {
+    chain: chain.number,
+    seq,
+    time: parsed.time,
+    past: (other) => chain.sawAt(seq, other),
+    rankOf: (other) => view.chains[other]!.rank,
+  };
+}
+
+export class StateDraft {
+  readonly #store: Store;
+  readonly #view: View;
+  readonly #replay: ReplaySubject;
+  readonly #touched = new Map<string, Touched>();
+
+  constructor(store: Store, view: View, replay: ReplaySubject) {
+    this.#store = store;
+    this.#view = view;
+    this.#replay = replay;
+  }
+
+  /** Reads what isn't read yet. */
+  async load(subjects: Iterable<string>): Promise<void> {
+    const missing = [...new Set(subjects)].filter((subject) => !this.#touched.has(subject));
+    if (missing.length === 0) return;
+    const keys = missing.map((subject) => subjectKey(this.#view.number, subject));
+    const found = this.#store.getMany('state', keys);
+    const values = found instanceof Promise ? await found : found;
+    for (let i = 0; i < missing.length; i++) {
+      const bytes = values[i];
+      const resource = bytes ? decodeResource(bytes) : EMPTY_RESOURCE;
+      this.#touched.set(missing[i]!, { existed: bytes !== undefined, wasConflicted: hasConflict(resource), resource });
+    }
+  }
+
+  /** As this group leaves it so far; loaded before. */
+  get(subject: string): Resource {
+    return this.#touched.get(subject)!.resource;
+  }
+
+  replace(subject: string, resource: Resource): void {
+    this.#touched.get(subject)!.resource = resource;
+  }
+
+  /** Applies commits in log order. `group` are all commits of this group so far, these included, for the rare replay. */
+  async apply(commits: readonly AdmittedCommit[], group: readonly Admitted[]): Promise<void> {
+    const { filter } = this.#view;
+    const counting = commits.filter(({ counts }) => counts);
+    await this.load(
+      counting.flatMap(({ parsed }) =>
+        parsed.changes.map(({ subject }) => subject).filter((subject) => matchesFilter(filter, subject)),
+      ),
+    );
+    const replayed = new Set<string>();
+    for (const commit of counting) {
+      const author = authorOf(this.#view, commit);
+      for (const { subject, ops } of commit.parsed.changes) {
+        if (replayed.has(subject) || !matchesFilter(filter, subject)) continue;
+        const touched = this.#touched.get(subject)!;
+        try {
+          touched.resource = apply(touched.resource, ops, author);
+        } catch (thrown) {
+          if (!(thrown instanceof SplitTally)) throw thrown;
+          touched.resource = await this.#replay(subject, group);
+          replayed.add(subject);
+        }
+      }
+    }
+  }
+
+  /** What to write, keys in order; and counts the view's subjects and conflicts. */
+  ops(): StoreOp[] {
+    const view = this.#view;
+    const ops: StoreOp[] = [];
+    for (const [subject, { existed, wasConflicted, resource }] of this.#touched) {
+      const key = subjectKey(view.number, subject);
+      const exists = resource.size > 0;
+      if (exists) ops.push({ table: 'state', key, value: encodeResource(resource) });
+      else if (existed) ops.push({ table: 'state', key, value: null });
+      view.subjects += Number(exists) - Number(existed);
+      const isConflicted = hasConflict(resource);
+      if (isConflicted !== wasConflicted) {
+        ops.push({ table: 'conflicts', key, value: isConflicted ? new Uint8Array(0) : null });
+        view.conflicted += Number(isConflicted) - Number(wasConflicted);
+      }
+    }
+    return ops;
+  }
+}
+
+/** The state that a subject's commits give, in any order that is causal. */
+export function replayResource(commits: Iterable<PastCommit>, subject: string): Resource {
+  let resource: Resource = EMPTY_RESOURCE;
+  for (const { author, commit } of commits) {
+    for (const change of commit.changes) {
+      if (change.subject === subject) resource = applyUnfolded(resource, change.ops, author);
+    }
+  }
+  return fold(resource);
+}

@@ -1,0 +1,154 @@
+/**
+ * Takes out what a revocation made void: in the log each such commit is left erased, its hash in the place of its body, and every
+ * subject that it touched becomes what it would be had it never counted. Runs alone in the writer, in one transaction, and may be run again.
+ */
+import type { Body } from '../protocol/body.ts';
+import { decodeKnownBody } from '../protocol/body.ts';
+import { RESERVED_PREFIX } from '../protocol/constants.ts';
+import { fromUtf8 } from '../protocol/bytes.ts';
+import { changesMembership, type Membership, type Past } from '../protocol/membership.ts';
+import { batchOf, packBatch, type BlockEntry } from './block.ts';
+import type { GroupContext } from './group.ts';
+import type { LogEntry, PlacedBlock } from './log.ts';
+import { matchesFilter, StateDraft } from './state.ts';
+import type { StoreOp } from './store.ts';
+import { encodeBlock, encodeBlockRecord, encodeSpace, keyHole, positionKey, subjectKey } from './tables.ts';
+import { scanSpace, type Chain, type View } from './view.ts';
+
+export interface Sweep {
+  readonly ops: StoreOp[];
+  /** Commits that were erased. */
+  readonly erased: number;
+}
+
+export async function sweep(context: GroupContext): Promise<Sweep> {
+  const { view, log, codecs, store } = context;
+  const { membership } = view;
+  if (membership === null) return { ops: [], erased: 0 };
+  const judge = new Judge(view, membership);
+  const ops: StoreOp[] = [];
+  const voided = new Set<string>();
+  const subjects = new Set<string>();
+
+  for await (const block of allBlocks(context)) {
+    if (!judge.mayHoldVoid(block)) continue;
+    let changed = false;
+    const entries: BlockEntry[] = [];
+    for (const entry of await log.entries(block)) {
+      const body = entry.kind === 'commit' ? decodeKnownBody(entry.body) : null;
+      if (entry.kind !== 'commit' || body === null || !(await judge.isVoid(entry, body))) {
+        entries.push(entry);
+        continue;
+      }
+      changed = true;
+      voided.add(placeOf(entry.chain, entry.seq));
+      for (const { subject } of body.changes) if (matchesFilter(view.filter, subject)) subjects.add(subject);
+      entries.push({
+        kind: 'erased',
+        chain: entry.chain,
+        seq: entry.seq,
+        prev: entry.prev,
+        signature: entry.signature,
+        bodyHash: entry.bodyHash,
+      });
+    }
+    if (!changed) continue;
+    const packed = packBatch(codecs, batchOf(entries));
+    const key = positionKey(view.number, block.last);
+    // The filter over its subjects still names those that are gone: that costs a look, and no more.
+    const record = { ...block, rawBytes: packed.rawBytes, dataBytes: packed.data.length };
+    ops.push(
+      { table: 'blocks', key, value: encodeBlock(packed) },
+      { table: 'blockIndex', key, value: encodeBlockRecord(record) },
+    );
+    view.blockBytes += packed.data.length - block.dataBytes;
+  }
+
+  // Commits on `~` keep their bodies and may count or not by the new judgment: their subjects are few, so all are made anew.
+  const reserved = {
+    gte: subjectKey(view.number, RESERVED_PREFIX),
+    lt: subjectKey(view.number, String.fromCharCode(RESERVED_PREFIX.charCodeAt(0) + 1)),
+  };
+  for (const [key] of await store.scan('state', { ...reserved, limit: 100_000 }))
+    subjects.add(fromUtf8(key.subarray(4)));
+
+  const state = new StateDraft(store, view, (subject, group) => log.replay(subject, group));
+  await state.load(subjects);
+  for (const subject of subjects) {
+    state.replace(subject, await log.replay(subject, [], (chain, seq) => voided.has(placeOf(chain, seq))));
+  }
+  ops.push(...state.ops());
+
+  for await (const [key] of scanSpace(store, 'holes', view.number)) {
+    const { chain: number, seq } = keyHole(key);
+    const chain = view.chains[number]!;
+    if (seq <= membership.lastCounting(chain.deviceHex, chain.hex)) continue;
+    ops.push({ table: 'holes', key, value: null });
+    view.holes--;
+  }
+  view.commits -= voided.size;
+  view.sweep = false;
+  ops.push({ table: 'spaces', key: view.space, value: encodeSpace(view.record()) });
+  return { ops, erased: voided.size };
+}
+
+async function* allBlocks({ log }: GroupContext): AsyncGenerator<PlacedBlock> {
+  for (let after = 0; ;) {
+    const blocks = await log.blocksAfter(after, 1000);
+    if (blocks.length === 0) return;
+    yield* blocks;
+    after = blocks.at(-1)!.last;
+  }
+}
+
+function placeOf(chain: Chain, seq: number): string {
+  return `${chain.number} ${seq}`;
+}
+
+class Judge {
+  readonly #view: View;
+  readonly #membership: Membership;
+  /** Chain number → last seq that counts, of chains that go on past it. */
+  readonly #cuts = new Map<number, number>();
+  /** A grant is void: then any chain may hold commits that it allowed. */
+  readonly #everything: boolean;
+
+  constructor(view: View, membership: Membership) {
+    this.#view = view;
+    this.#membership = membership;
+    for (const chain of view.chains) {
+      const cut = membership.lastCounting(chain.deviceHex, chain.hex);
+      if (chain.seq > cut) this.#cuts.set(chain.number, cut);
+    }
+    this.#everything = view.facts.some((fact) => {
+      const { deviceHex, hex } = view.chains[fact.chain]!;
+      return fact.statements.some(({ role }) => role !== null) && fact.seq > membership.lastCounting(deviceHex, hex);
+    });
+  }
+
+  mayHoldVoid({ ranges }: PlacedBlock): boolean {
+    return (
+      this.#everything || ranges.some(({ chain, last }) => last > (this.#cuts.get(chain) ?? Number.POSITIVE_INFINITY))
+    );
+  }
+
+  /** Is it to be erased? Never a commit on `~`. */
+  async isVoid({ chain, seq }: LogEntry, { changes }: Body): Promise<boolean> {
+    if (changesMembership(changes)) return false;
+    if (seq > (this.#cuts.get(chain.number) ?? Number.POSITIVE_INFINITY)) return true;
+    if (!this.#everything) return false;
+    const past = await this.#pastOf(chain, seq);
+    return (
+      this.#membership.verdict({ device: chain.device, chain: chain.hex, seq, past, membership: false }) !== 'counts'
+    );
+  }
+
+  /** What the author had seen of the chains that state facts; no verdict asks for others. */
+  async #pastOf(chain: Chain, seq: number): Promise<Past> {
+    const seen = new Map<string, number>();
+    for (const number of new Set(this.#view.facts.map((fact) => fact.chain))) {
+      seen.set(this.#view.chains[number]!.hex, await this.#view.seenByStored(chain.number, seq, number));
+    }
+    return (hex) => seen.get(hex) ?? 0;
+  }
+}
