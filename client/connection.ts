@@ -42,8 +42,9 @@ export interface ConnectionHost {
   readonly noiseKeys: KeyPair;
   readonly counters: Counters;
   readonly capabilities: readonly string[];
-  readonly name: string;
   readonly agent: string;
+  /** What this device calls itself. */
+  name(): string;
   space(id: Uint8Array): Space | null;
   /** Spaces that this device and the other are members of, by our logs. */
   sharedWith(device: Uint8Array): Space[];
@@ -266,7 +267,11 @@ export class Connection {
       const { invite, onDigits } = this.#intent;
       onDigits(this.digits);
       this.#dispatch({ type: 'start', known: false, greeting: this.#greeting(), nowMs });
-      this.#dispatch({ type: 'pair', pair: { invite: invite?.(this.handshakeHash) ?? null, name: host.name }, nowMs });
+      this.#dispatch({
+        type: 'pair',
+        pair: { invite: invite?.(this.handshakeHash) ?? null, name: host.name() },
+        nowMs,
+      });
     } else {
       this.#dispatch({
         type: 'start',
@@ -278,10 +283,10 @@ export class Connection {
   }
 
   #greeting(): Greeting {
-    const { name, agent, capabilities, platform } = this.#host;
+    const { agent, capabilities, platform } = this.#host;
     const spaces = this.#host.sharedWith(this.device).map((space) => space.state());
     this.#offered = new Set(spaces.map(({ space }) => toHex(space)));
-    return { name, agent, capabilities, spaces, time: platform.nowUs() };
+    return { name: this.#host.name(), agent, capabilities, spaces, time: platform.nowUs() };
   }
 
   /** What we share has changed, or the device became known. */

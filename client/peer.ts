@@ -184,7 +184,6 @@ export class Peer {
 
   #makeHost(): ConnectionHost {
     const { platform, keys } = this.#options;
-    const peer = this;
     return {
       platform,
       keys,
@@ -192,9 +191,7 @@ export class Peer {
       noiseKeys: platform.crypto.x25519KeyPair(platform.random(32)),
       counters: this.counters,
       capabilities: platform.codecs.length > 0 ? ['zstd'] : [],
-      get name() {
-        return peer.#name;
-      },
+      name: () => this.#name,
       agent: AGENT,
       space: (id) => this.#spaces.find((space) => equal(space.id, id)) ?? null,
       sharedWith: (device) => this.#spaces.filter((space) => space.roleOf(device) !== null),

@@ -40,7 +40,12 @@ export class Network {
       keys,
       name,
       only: options.only ?? null,
-      platform: { ...platform, nowUs: () => platform.nowUs() + this.skewUs, dial: (to) => this.#dial(to), ...options.platform },
+      platform: {
+        ...platform,
+        nowUs: () => platform.nowUs() + this.skewUs,
+        dial: (to) => this.#dial(to),
+        ...options.platform,
+      },
       onEvent: (event) => events.push(event),
     });
     this.#byUrl.set(url, peer);
@@ -78,13 +83,21 @@ export class Network {
 }
 
 /** `guest` joins `host`'s default space by a link, and syncs. */
-export async function pair(host: Member, guest: Member, role: 'owner' | 'writer' | 'reader' | 'mirror' = 'writer'): Promise<void> {
+export async function pair(
+  host: Member,
+  guest: Member,
+  role: 'owner' | 'writer' | 'reader' | 'mirror' = 'writer',
+): Promise<void> {
   const { link } = await host.peer.invite(await host.peer.homeSpace(), { role, addresses: [host.url] });
   const { synced } = await guest.peer.join(link);
   await synced;
 }
 
-export async function eventually(holds: () => boolean | Promise<boolean>, what: string, timeoutMs = 5000): Promise<void> {
+export async function eventually(
+  holds: () => boolean | Promise<boolean>,
+  what: string,
+  timeoutMs = 5000,
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`in vain: ${what}`);
