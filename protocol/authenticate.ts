@@ -25,6 +25,8 @@ export interface AuthenticChain {
 interface Place {
   readonly chain: AuthenticChain;
   readonly seq: number;
+  /** The id before it in its chain, as the batch has it. */
+  readonly prev: Uint8Array;
   /** The id of this commit; of a gap, the id at the seq that it skips to. */
   readonly id: Uint8Array;
 }
@@ -46,72 +48,78 @@ export interface AuthenticBatch {
   readonly entries: readonly AuthenticEntry[];
 }
 
-/** The end of a run that hasn't been verified yet. */
-interface OpenRun {
-  seq: number;
-  prev: Uint8Array;
-  bodyHash: Uint8Array;
-  signature: Uint8Array;
-}
-
 /** Throws `bad-key`, `bad-batch`, `unlinked` or `bad-signature`. */
 export function authenticate(crypto: Crypto, space: Uint8Array, batch: Batch): AuthenticBatch {
-  const chains: AuthenticChain[] = [];
-  const hashers: ChainHasher[] = [];
-  const seqs: number[] = [];
-  const heads: Uint8Array[] = [];
-  const openRuns: (OpenRun | null)[] = [];
+  return link(crypto, space, batch, true);
+}
+
+/** The same places and ids, for a batch that this peer has already taken in: no signature is verified. */
+export function linkKnown(crypto: Crypto, space: Uint8Array, batch: Batch): AuthenticBatch {
+  return link(crypto, space, batch, false);
+}
+
+/** A chain of the batch while it is walked along. */
+interface Walk {
+  readonly chain: AuthenticChain;
+  readonly hasher: ChainHasher;
+  seq: number;
+  head: Uint8Array;
+  /** The last commit of a run that hasn't been verified yet. */
+  unverified: {
+    readonly seq: number;
+    readonly prev: Uint8Array;
+    readonly bodyHash: Uint8Array;
+    readonly signature: Uint8Array;
+  } | null;
+}
+
+function link(crypto: Crypto, space: Uint8Array, batch: Batch, verify: boolean): AuthenticBatch {
+  const walks = readChains(crypto, space, batch);
+  const entries = batch.entries.map((entry): AuthenticEntry => {
+    const walk = walks[entry.chain]!;
+    const { chain, hasher, head: prev } = walk;
+    if (entry.kind === 'gap') {
+      if (entry.seq <= walk.seq) throw new TidelogError('unlinked', `a gap from seq ${walk.seq} back to ${entry.seq}`);
+      if (verify) endRun(crypto, walk);
+      walk.seq = entry.seq;
+      walk.head = entry.id;
+      return { kind: 'gap', chain, seq: entry.seq, prev, id: entry.id };
+    }
+    const seq = walk.seq + 1;
+    const { signature } = entry;
+    const bodyHash = entry.kind === 'commit' ? crypto.sha256(entry.body) : entry.bodyHash;
+    const id = hasher.id(seq, prev, bodyHash, signature);
+    walk.unverified = { seq, prev, bodyHash, signature };
+    walk.seq = seq;
+    walk.head = id;
+    return entry.kind === 'commit'
+      ? { kind: 'commit', chain, seq, prev, id, signature, bodyHash, body: entry.body }
+      : { kind: 'erased', chain, seq, prev, id, signature, bodyHash };
+  });
+  if (verify) for (const walk of walks) endRun(crypto, walk);
+  return { chains: walks.map(({ chain }) => chain), entries };
+}
+
+function readChains(crypto: Crypto, space: Uint8Array, batch: Batch): Walk[] {
   const known = new Set<string>();
-  for (const { device, nonce, seq, id } of batch.chains) {
+  return batch.chains.map(({ device, nonce, seq, id }): Walk => {
     if (!checkDeviceKey(device)) throw new TidelogError('bad-key', toHex(device));
     if ((seq === 0) !== isZero(id)) throw new TidelogError('unlinked', 'seq 0 and the zero id belong together');
     const key = { space, device, nonce };
-    const chain = chainId(crypto, key);
-    const hex = toHex(chain);
+    const chain = { id: chainId(crypto, key), device, nonce, seqBefore: seq, idBefore: id };
+    const hex = toHex(chain.id);
     if (known.has(hex)) throw new TidelogError('bad-batch', `it lists chain ${hex} twice`);
     known.add(hex);
-    chains.push({ id: chain, device, nonce, seqBefore: seq, idBefore: id });
-    hashers.push(new ChainHasher(crypto, key));
-    seqs.push(seq);
-    heads.push(id);
-    openRuns.push(null);
-  }
-
-  const endRun = (index: number): void => {
-    const run = openRuns[index];
-    if (!run) return;
-    openRuns[index] = null;
-    const { device } = chains[index]!;
-    const signed = hashers[index]!.signedBytes(run.seq, run.prev, run.bodyHash);
-    if (!verifyWithCheckedKey(crypto, device, signed, run.signature)) {
-      throw new TidelogError('bad-signature', `seq ${run.seq} of chain ${toHex(chains[index]!.id)}`);
-    }
-  };
-
-  const entries = batch.entries.map((entry): AuthenticEntry => {
-    const index = entry.chain;
-    const chain = chains[index]!;
-    const seqBefore = seqs[index]!;
-    if (entry.kind === 'gap') {
-      if (entry.seq <= seqBefore)
-        throw new TidelogError('unlinked', `a gap from seq ${seqBefore} back to ${entry.seq}`);
-      endRun(index);
-      seqs[index] = entry.seq;
-      heads[index] = entry.id;
-      return { kind: 'gap', chain, seq: entry.seq, id: entry.id };
-    }
-    const seq = seqBefore + 1;
-    const prev = heads[index]!;
-    const { signature } = entry;
-    const bodyHash = entry.kind === 'commit' ? crypto.sha256(entry.body) : entry.bodyHash;
-    const id = hashers[index]!.id(seq, prev, bodyHash, signature);
-    openRuns[index] = { seq, prev, bodyHash, signature };
-    seqs[index] = seq;
-    heads[index] = id;
-    return entry.kind === 'commit'
-      ? { kind: 'commit', chain, seq, id, signature, bodyHash, body: entry.body }
-      : { kind: 'erased', chain, seq, id, signature, bodyHash };
+    return { chain, hasher: new ChainHasher(crypto, key), seq, head: id, unverified: null };
   });
-  for (let index = 0; index < chains.length; index++) endRun(index);
-  return { chains, entries };
+}
+
+function endRun(crypto: Crypto, walk: Walk): void {
+  const { chain, hasher, unverified } = walk;
+  if (unverified === null) return;
+  walk.unverified = null;
+  const signed = hasher.signedBytes(unverified.seq, unverified.prev, unverified.bodyHash);
+  if (!verifyWithCheckedKey(crypto, chain.device, signed, unverified.signature)) {
+    throw new TidelogError('bad-signature', `seq ${unverified.seq} of chain ${toHex(chain.id)}`);
+  }
 }
