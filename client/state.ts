@@ -140,7 +140,7 @@ export class StateDraft {
       const exists = resource.size > 0;
       if (exists) ops.push({ table: 'state', key, value: encodeResource(resource) });
       else if (existed) ops.push({ table: 'state', key, value: null });
-      view.subjects += Number(exists) - Number(existed);
+      if (!isReserved(subject)) view.subjects += Number(exists) - Number(existed);
       const isConflicted = hasConflict(resource);
       if (isConflicted !== wasConflicted) {
         ops.push({ table: 'conflicts', key, value: isConflicted ? new Uint8Array(0) : null });

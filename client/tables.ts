@@ -105,6 +105,7 @@ export interface SpaceRecord {
   readonly head: number;
   /** Commits among them that came or were made with their body. */
   readonly commits: number;
+  /** Resources, without those of the space itself. */
   readonly subjects: number;
   readonly conflicted: number;
   /** Bytes of all blocks. */
