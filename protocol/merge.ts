@@ -16,7 +16,8 @@
  */
 import type { Ops } from './body.ts';
 import { compare } from './bytes.ts';
-import { decodeTrusted, encode } from './msgpack.ts';
+import { INTEGER_MAX } from './constants.ts';
+import { decodeTrusted, encode, encodeCanonical } from './msgpack.ts';
 import { valueKey, type Value } from './value.ts';
 
 /** Who wrote something, and when. `chain` is the peer's own number for a chain: bytes of state are local, values are not. */
@@ -150,7 +151,7 @@ function applyOps(resource: Resource, ops: Ops, author: Author, takeInc: TakeInc
     }));
   }
   for (const [name, values] of Object.entries(ops.add ?? {})) {
-    const added = new Map(values.map((value) => [valueKey(value), value]));
+    const added = new Map(values.map((value) => [valueKey(value), inOneSpelling(value)]));
     update(name, (property) => ({
       candidates: property.candidates.filter((candidate) => !hasSeen(author, candidate)),
       tallies: talliesWithoutSeen(property.tallies, author),
@@ -221,6 +222,13 @@ function insertCandidate(
   return [...candidates, added].toSorted((a, b) => b.time - a.time || compare(rankOf(b.chain), rankOf(a.chain)));
 }
 
+/** Of an element that several commits added, each with the keys of a map in its own order, peers would show the spelling that came to them last. */
+function inOneSpelling(value: Value): Value {
+  if (value === 0) return 0;
+  const isComposite = typeof value === 'object' && value !== null && !(value instanceof Uint8Array);
+  return isComposite ? (decodeTrusted(encodeCanonical(value)) as Value) : value;
+}
+
 function byKey(a: Element, b: Element): number {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : 0;
 }
@@ -233,12 +241,22 @@ function isEmpty(property: Property): boolean {
 export function propertyValue({ candidates, tallies, elements }: Property): Value {
   if (elements.length > 0) return elements.map(({ value }) => value);
   const winner = candidates[0];
-  if (winner === undefined) return sum(tallies);
-  return typeof winner.value === 'number' ? winner.value + sum(tallies) : winner.value;
+  if (winner === undefined) return countFrom(0, tallies);
+  return typeof winner.value === 'number' ? countFrom(winner.value, tallies) : winner.value;
 }
 
-function sum(tallies: readonly Tally[]): number {
-  return tallies.reduce((total, tally) => total + tally.total, 0);
+/** A counter ends at ±(2^53 − 1): past it sums are rounded, and would depend on the order in which a peer numbers chains. */
+function countFrom(base: number, tallies: readonly Tally[]): number {
+  if (tallies.length === 0) return base;
+  let sum = 0;
+  let isExact = true;
+  for (const { total } of tallies) {
+    sum += total;
+    isExact &&= Number.isSafeInteger(total) && Number.isSafeInteger(sum);
+  }
+  if (!isExact) sum = Number(tallies.reduce((exact, { total }) => exact + BigInt(total), 0n));
+  const value = base + sum;
+  return Number.isSafeInteger(base) ? Math.min(INTEGER_MAX, Math.max(-INTEGER_MAX, value)) : value;
 }
 
 /** One of the values that concurrent writes left on a property. The first of a conflict is what the property shows. */
@@ -251,17 +269,16 @@ export interface Alternative {
 /** Two or more alternatives with different values, the winner first; empty where there is no conflict. */
 export function propertyConflict(property: Property): Alternative[] {
   const { candidates, tallies, elements } = property;
-  const counted = sum(tallies);
   const alternatives: Alternative[] = [];
   if (elements.length > 0) {
     alternatives.push({ value: propertyValue(property), dot: latest(elements.flatMap(({ dots }) => dots)) });
   }
   for (const candidate of candidates) {
-    const value = typeof candidate.value === 'number' ? candidate.value + counted : candidate.value;
+    const value = typeof candidate.value === 'number' ? countFrom(candidate.value, tallies) : candidate.value;
     alternatives.push({ value, dot: dotOf(candidate) });
   }
   const isCounterAlone = tallies.length > 0 && !candidates.some(({ value }) => typeof value === 'number');
-  if (isCounterAlone) alternatives.push({ value: counted, dot: latest(tallies) });
+  if (isCounterAlone) alternatives.push({ value: countFrom(0, tallies), dot: latest(tallies) });
   if (alternatives.length < 2) return [];
   const byValue = new Map<string, Alternative>();
   for (const alternative of alternatives) {
@@ -313,7 +330,7 @@ export function resourceOps(resource: Resource): Ops | null {
     const property = resource.get(name)!;
     if (property.elements.length > 0) add[name] = property.elements.map(({ value }) => value);
     else if (property.candidates.length > 0) set[name] = propertyValue(property);
-    else inc[name] = sum(property.tallies);
+    else inc[name] = countFrom(0, property.tallies);
   }
   const ops = {
     ...(Object.keys(set).length > 0 && { set }),
