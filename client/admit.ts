@@ -11,6 +11,7 @@ import { NONCE_BYTES } from '../protocol/constants.ts';
 import type { Crypto, KeyPair, RandomBytes } from '../protocol/crypto.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import { changesMembership, readFacts, readFounding, type Past, type Verdict } from '../protocol/membership.ts';
+import { holeName, type CommitEntry } from './holes.ts';
 import type { Chain, View } from './view.ts';
 
 /** An entry that has its place in our log. */
@@ -41,10 +42,14 @@ export type Admitted = {
   | { readonly kind: 'gap'; readonly seqBefore: number }
 );
 
+export type AdmittedCommit = Extract<Admitted, { kind: 'commit' }>;
+
 export interface Admission {
   readonly entries: Admitted[];
   /** Entries that we had already. */
   readonly duplicates: number;
+  /** Bodies of commits that stand erased in our log without a reason. */
+  readonly fills: readonly CommitEntry[];
   /** Commits whose time is more than 24 h ahead of our clock: device key and time. */
   readonly fromTheFuture: { readonly device: Uint8Array; readonly timeUs: number }[];
   /** Something that counted until now may be void: a revocation came. */
@@ -73,6 +78,7 @@ class Passage {
   readonly undo = new Undo();
   readonly entries: Admitted[] = [];
   readonly fromTheFuture: { device: Uint8Array; timeUs: number }[] = [];
+  readonly fills: CommitEntry[] = [];
   duplicates = 0;
   cutsChanged = false;
 
@@ -80,13 +86,13 @@ class Passage {
     this.view = view;
     this.crypto = crypto;
     this.nowUs = nowUs;
-    const { head, clock, commits, holes, ownChain, founder, name } = view;
-    this.undo.add(() => Object.assign(view, { head, clock, commits, holes, ownChain, founder, name }));
+    const { head, clock, commits, ownChain, founder, name } = view;
+    this.undo.add(() => Object.assign(view, { head, clock, commits, ownChain, founder, name }));
   }
 
   done(): Admission {
-    const { entries, duplicates, fromTheFuture, cutsChanged } = this;
-    return { entries, duplicates, fromTheFuture, cutsChanged, undo: () => this.undo.run() };
+    const { entries, duplicates, fills, fromTheFuture, cutsChanged } = this;
+    return { entries, duplicates, fills, fromTheFuture, cutsChanged, undo: () => this.undo.run() };
   }
 
   addChain(device: Uint8Array, nonce: Uint8Array): Chain {
@@ -210,6 +216,7 @@ export function admitBatch(view: View, crypto: Crypto, batch: AuthenticBatch, no
       if (entry.seq <= chain.seq) {
         if (entry.seq === chain.seq && !equal(entry.id, chain.head)) throw fork(chain);
         passage.duplicates++;
+        if (entry.kind === 'commit' && view.holes.has(holeName(chain.number, entry.seq))) passage.fills.push(entry);
         continue;
       }
       if (entry.kind === 'gap') {
@@ -246,7 +253,11 @@ function admitEntry(passage: Passage, chain: Chain, entry: AuthenticEntry): void
     if (!view.membership.hasRoleEver(chain.device))
       throw new TidelogError('unauthorized', `an erased commit of chain ${chain.hex}`);
     const isExplained = entry.seq > view.membership.lastCounting(chain.deviceHex, chain.hex);
-    if (!isExplained) view.holes++;
+    if (!isExplained) {
+      const name = holeName(chain.number, entry.seq);
+      view.holes.set(name, { chain: chain.number, seq: entry.seq, position: place.position });
+      passage.undo.add(() => view.holes.delete(name));
+    }
     passage.entries.push({
       ...place,
       kind: 'erased',

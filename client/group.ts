@@ -9,10 +9,11 @@ import { BATCH_DATA_BYTES_MAX } from '../protocol/constants.ts';
 import type { Crypto, KeyPair, RandomBytes } from '../protocol/crypto.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import { encodeResource } from '../protocol/merge.ts';
-import { admitBatch, admitOwn, type Admission, type Admitted } from './admit.ts';
+import { admitBatch, admitOwn, type Admission, type Admitted, type AdmittedCommit } from './admit.ts';
 import { batchOf, cutBlocks, describeBlock, entryBytes, packBatch } from './block.ts';
+import type { CommitEntry } from './holes.ts';
 import type { Log } from './log.ts';
-import { etagOf, StateDraft } from './state.ts';
+import { authorOf, etagOf, StateDraft } from './state.ts';
 import type { Store, StoreOp } from './store.ts';
 import {
   chainKey,
@@ -69,6 +70,8 @@ export class Group {
   /** Blocks that it makes. */
   readonly blocks: TailBlock[] = [];
   readonly fromTheFuture: Admission['fromTheFuture'][number][] = [];
+  /** Bodies for holes in the log. */
+  readonly fills: CommitEntry[] = [];
   /** Commits of our own among them. */
   written = 0;
   /** Bytes of entries, for limits. */
@@ -76,8 +79,8 @@ export class Group {
 
   constructor(context: GroupContext) {
     this.#context = context;
-    const { store, view, log } = context;
-    this.#state = new StateDraft(store, view, (subject, group) => log.replay(subject, group));
+    const { store, view } = context;
+    this.#state = new StateDraft(store, view);
   }
 
   /** One commit of our own. Throws what `admitOwn` throws, and `precondition-failed`; then nothing has changed. */
@@ -150,9 +153,12 @@ export class Group {
       this.bytes += entryBytes(entry);
     }
     this.fromTheFuture.push(...admission.fromTheFuture);
+    this.fills.push(...admission.fills);
     if (admission.cutsChanged) this.#context.view.sweep = true;
-    const commits = admission.entries.filter((entry) => entry.kind === 'commit');
-    await this.#state.apply(commits, this.entries);
+    const { view, log } = this.#context;
+    const counting = admission.entries.filter((entry) => entry.kind === 'commit' && entry.counts) as AdmittedCommit[];
+    const commits = counting.map((commit) => ({ author: authorOf(view, commit), changes: commit.parsed.changes }));
+    await this.#state.apply(commits, (subject) => log.replay(subject, this.entries));
   }
 
   /**

@@ -318,11 +318,11 @@ export class Log {
       chains.add(entry.chain.number);
     }
     for (const { chain, seq, body } of stored) {
-      commits.push({ author: await this.#storedAuthor(chain, seq, body.time, chains), commit: body });
+      commits.push({ author: await this.#storedAuthor(chain, seq, body.time, chains), changes: body.changes });
     }
     for (const admitted of group) {
       if (admitted.kind === 'commit' && admitted.counts)
-        commits.push({ author: authorOf(this.#view, admitted), commit: admitted.parsed });
+        commits.push({ author: authorOf(this.#view, admitted), changes: admitted.parsed.changes });
     }
     return replayResource(commits, subject);
   }

@@ -280,9 +280,9 @@ export class Peer {
       blockBytes: 0,
       clockUs: 0,
       ownChain: null,
-      holes: 0,
       filter,
       sweep: false,
+      rebuild: false,
     };
     const isFirst = this.#spaces.length === 0;
     await this.#store.write([

@@ -28,6 +28,7 @@ import type { Value } from '../protocol/value.ts';
 import { unpack } from './block.ts';
 import { changeToJson, checkChange, checkSubject } from './changes.ts';
 import type { Condition, Group, GroupContext } from './group.ts';
+import { headsBeforeHoles } from './holes.ts';
 import { Live } from './live.ts';
 import { Log, type LogEntry } from './log.ts';
 import type { Platform } from './platform.ts';
@@ -126,6 +127,7 @@ export interface Ingested {
 export type SpaceEvent =
   | { readonly type: 'appended'; readonly space: Space; readonly head: number; readonly written: number }
   | { readonly type: 'swept'; readonly space: Space; readonly erased: number }
+  | { readonly type: 'filled'; readonly space: Space; readonly count: number }
   | { readonly type: 'membership'; readonly space: Space }
   | { readonly type: 'future'; readonly space: Space; readonly device: string; readonly timeUs: number }
   | { readonly type: 'failed'; readonly space: Space; readonly error: TidelogError };
@@ -184,6 +186,10 @@ export class Space {
         for (const live of this.#lives) live.refresh();
         context.onEvent({ type: 'swept', space: this, erased });
         context.onEvent({ type: 'membership', space: this });
+      },
+      filled: (count) => {
+        for (const live of this.#lives) live.refresh();
+        context.onEvent({ type: 'filled', space: this, count });
       },
       failed: (error) => context.onEvent({ type: 'failed', space: this, error }),
     });
@@ -257,7 +263,7 @@ export class Space {
     holes: number;
     clockUs: number;
   } {
-    const { storedHead: head, commits, subjects, conflicted, chains, blockBytes, holes, clock } = this.#view;
+    const { storedHead: head, commits, subjects, conflicted, chains, blockBytes, clock } = this.#view;
     return {
       head,
       commits,
@@ -265,7 +271,7 @@ export class Space {
       conflicts: conflicted,
       chains: chains.length,
       blockBytes,
-      holes,
+      holes: this.#view.holes.size,
       clockUs: clock.last,
     };
   }
@@ -576,6 +582,12 @@ export class Space {
     };
   }
 
+  /** Drops the state and makes it anew from the log; reads see it grow meanwhile. */
+  async rebuild(onProgress: (done: number, total: number) => void = () => {}): Promise<void> {
+    await this.#writer.rebuild(onProgress);
+    for (const live of this.#lives) live.refresh();
+  }
+
   // ---- for connections
 
   /** Unpacks a batch and checks what needs nothing but its bytes. */
@@ -617,6 +629,7 @@ export class Space {
   async startsFrom(device: Uint8Array, epoch: Uint8Array): Promise<StartsFrom> {
     const heads = this.#view.heads();
     if (heads.length === 0) return { kind: 'all' };
+    if (this.#view.holes.size > 0) return { kind: 'vector', heads: await headsBeforeHoles(this.#view, this.#log) };
     const saved = await this.#cursor(device);
     if (saved && equal(saved.epoch, epoch) && (saved.ownHead === this.head || heads.length > VECTOR_CHAINS_MAX)) {
       return { kind: 'cursor', epoch, seq: saved.seq };

@@ -2,6 +2,7 @@
  * The state of the resources that a group of writes touches: read once from the store, changed in memory, written once. One
  * read-modify-write for each subject and transaction, however many commits touch it.
  */
+import type { Change } from '../protocol/body.ts';
 import type { Crypto } from '../protocol/crypto.ts';
 import {
   apply,
@@ -18,12 +19,10 @@ import {
 import { isReserved } from '../protocol/membership.ts';
 import type { Filter } from '../protocol/messages.ts';
 import { toBase64Url } from '../protocol/bytes.ts';
-import type { Admitted } from './admit.ts';
+import type { AdmittedCommit } from './admit.ts';
 import type { Store, StoreOp } from './store.ts';
 import { subjectKey } from './tables.ts';
 import type { View } from './view.ts';
-
-type AdmittedCommit = Extract<Admitted, { kind: 'commit' }>;
 
 interface Touched {
   readonly existed: boolean;
@@ -31,14 +30,11 @@ interface Touched {
   resource: Resource;
 }
 
-/** A stored commit that changed a subject, with what its author had seen of the chains that are asked for. */
+/** A commit, with what its author had seen. */
 export interface PastCommit {
   readonly author: Author;
-  readonly commit: { readonly changes: AdmittedCommit['parsed']['changes'] };
+  readonly changes: readonly Change[];
 }
-
-/** Reads a subject's commits from the log, oldest first; see log.ts. `before` are commits of this group that aren't in the store yet. */
-export type ReplaySubject = (subject: string, before: readonly Admitted[]) => Promise<Resource>;
 
 export function matchesFilter(filter: Filter | null, subject: string): boolean {
   if (filter === null || isReserved(subject)) return true;
@@ -73,13 +69,11 @@ export function authorOf(view: View, commit: AdmittedCommit): Author {
 export class StateDraft {
   readonly #store: Store;
   readonly #view: View;
-  readonly #replay: ReplaySubject;
   readonly #touched = new Map<string, Touched>();
 
-  constructor(store: Store, view: View, replay: ReplaySubject) {
+  constructor(store: Store, view: View) {
     this.#store = store;
     this.#view = view;
-    this.#replay = replay;
   }
 
   /** Reads what isn't read yet. */
@@ -105,26 +99,27 @@ export class StateDraft {
     this.#touched.get(subject)!.resource = resource;
   }
 
-  /** Applies commits in log order. `group` are all commits of this group so far, these included, for the rare replay. */
-  async apply(commits: readonly AdmittedCommit[], group: readonly Admitted[]): Promise<void> {
+  /**
+   * Applies commits in log order. `onSplit` gives the state of a subject with all of them applied, when a counter's sum has to be
+   * split; see SplitTally.
+   */
+  async apply(commits: readonly PastCommit[], onSplit: (subject: string) => Promise<Resource>): Promise<void> {
     const { filter } = this.#view;
-    const counting = commits.filter(({ counts }) => counts);
     await this.load(
-      counting.flatMap(({ parsed }) =>
-        parsed.changes.map(({ subject }) => subject).filter((subject) => matchesFilter(filter, subject)),
+      commits.flatMap(({ changes }) =>
+        changes.map(({ subject }) => subject).filter((subject) => matchesFilter(filter, subject)),
       ),
     );
     const replayed = new Set<string>();
-    for (const commit of counting) {
-      const author = authorOf(this.#view, commit);
-      for (const { subject, ops } of commit.parsed.changes) {
+    for (const { author, changes } of commits) {
+      for (const { subject, ops } of changes) {
         if (replayed.has(subject) || !matchesFilter(filter, subject)) continue;
         const touched = this.#touched.get(subject)!;
         try {
           touched.resource = apply(touched.resource, ops, author);
         } catch (thrown) {
           if (!(thrown instanceof SplitTally)) throw thrown;
-          touched.resource = await this.#replay(subject, group);
+          touched.resource = await onSplit(subject);
           replayed.add(subject);
         }
       }
@@ -154,8 +149,8 @@ export class StateDraft {
 /** The state that a subject's commits give, in any order that is causal. */
 export function replayResource(commits: Iterable<PastCommit>, subject: string): Resource {
   let resource: Resource = EMPTY_RESOURCE;
-  for (const { author, commit } of commits) {
-    for (const change of commit.changes) {
+  for (const { author, changes } of commits) {
+    for (const change of changes) {
       if (change.subject === subject) resource = applyUnfolded(resource, change.ops, author);
     }
   }

@@ -9,6 +9,7 @@ import { fromUtf8 } from '../protocol/bytes.ts';
 import { changesMembership, type Membership, type Past } from '../protocol/membership.ts';
 import { batchOf, packBatch, type BlockEntry } from './block.ts';
 import type { GroupContext } from './group.ts';
+import { holeName } from './holes.ts';
 import type { LogEntry, PlacedBlock } from './log.ts';
 import { matchesFilter, StateDraft } from './state.ts';
 import type { StoreOp } from './store.ts';
@@ -72,7 +73,7 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
   for (const [key] of await store.scan('state', { ...reserved, limit: 100_000 }))
     subjects.add(fromUtf8(key.subarray(4)));
 
-  const state = new StateDraft(store, view, (subject, group) => log.replay(subject, group));
+  const state = new StateDraft(store, view);
   await state.load(subjects);
   for (const subject of subjects) {
     state.replace(subject, await log.replay(subject, [], (chain, seq) => voided.has(placeOf(chain, seq))));
@@ -84,7 +85,7 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
     const chain = view.chains[number]!;
     if (seq <= membership.lastCounting(chain.deviceHex, chain.hex)) continue;
     ops.push({ table: 'holes', key, value: null });
-    view.holes--;
+    view.holes.delete(holeName(number, seq));
   }
   view.commits -= voided.size;
   view.sweep = false;

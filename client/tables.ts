@@ -114,12 +114,12 @@ export interface SpaceRecord {
   readonly clockUs: number;
   /** Number of the chain that this device writes to; null until its first commit, and after the log went back. */
   readonly ownChain: number | null;
-  /** Erased commits that no revocation explains. */
-  readonly holes: number;
   /** Which subjects a partial copy holds; null for a whole one. */
   readonly filter: Filter | null;
   /** A revocation came, and what it makes void hasn't been taken out yet. */
   readonly sweep: boolean;
+  /** The state is being made anew from the log, and isn't whole. */
+  readonly rebuild: boolean;
 }
 
 export function encodeSpace(record: SpaceRecord): Uint8Array {

@@ -15,6 +15,7 @@ import {
   decodeChain,
   decodeFact,
   decodeSpace,
+  keyHole,
   knowsKey,
   keyPosition,
   spaceEnd,
@@ -132,9 +133,11 @@ export class View {
   blockBytes = 0;
   clock: Clock = { last: 0 };
   ownChain: Chain | null = null;
-  holes = 0;
+  /** Erased commits that no revocation explains, by chain number and seq. */
+  readonly holes = new Map<string, { readonly chain: number; readonly seq: number; readonly position: number }>();
   filter: Filter | null = null;
   sweep = false;
+  rebuild = false;
 
   readonly chains: Chain[] = [];
   readonly #chainByHex = new Map<string, Chain>();
@@ -173,7 +176,12 @@ export class View {
     this.blockBytes = record.blockBytes;
     this.clock = { last: record.clockUs };
     this.ownChain = record.ownChain === null ? null : this.chains[record.ownChain]!;
-    this.holes = record.holes;
+    this.holes.clear();
+    for await (const [key, value] of scanSpace(this.#store, 'holes', this.number)) {
+      const hole = keyHole(key);
+      this.holes.set(`${hole.chain} ${hole.seq}`, { ...hole, position: readU64(value, 0) });
+    }
+    this.rebuild = record.rebuild;
     this.filter = record.filter;
     this.sweep = record.sweep;
     // The founding commit is the first of every log, so its chain is the first that a peer meets.
@@ -195,7 +203,7 @@ export class View {
       blockBytes: this.blockBytes,
       clockUs: this.clock.last,
       ownChain: this.ownChain?.number ?? null,
-      holes: this.holes,
+      rebuild: this.rebuild,
       filter: this.filter,
       sweep: this.sweep,
     };

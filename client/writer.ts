@@ -6,7 +6,9 @@ import { BLOCK_ENTRIES_MAX, BLOCK_RAW_BYTES_TARGET } from '../protocol/constants
 import { asTidelogError, TidelogError } from '../protocol/errors.ts';
 import { batchOf, cutBlocks, packBatch } from './block.ts';
 import { Group, type GroupContext, type TailBlock } from './group.ts';
+import { fillHoles, type CommitEntry } from './holes.ts';
 import type { PlacedBlock } from './log.ts';
+import { rebuild } from './rebuild.ts';
 import type { StoreOp } from './store.ts';
 import { encodeBlock, encodeBlockRecord, encodeSpace, positionKey } from './tables.ts';
 import { sweep } from './sweep.ts';
@@ -37,6 +39,8 @@ export interface WriterEvents {
   appended(group: Group): void;
   /** Commits that counted were made void. */
   swept(erased: number): void;
+  /** Commits that stood erased without a reason have their bodies again. */
+  filled(count: number): void;
   /** Work behind the scenes failed; nothing acknowledged is lost. */
   failed(error: TidelogError): void;
 }
@@ -65,6 +69,7 @@ export class Writer {
       this.#tail.unshift(block);
     }
     if (view.sweep) await this.#sweep();
+    if (view.rebuild) await rebuild(this.#context);
   }
 
   /** Resolves with what `take` gave once it is on disk. Rejects with a TidelogError, and then nothing of it was written. */
@@ -129,6 +134,7 @@ export class Writer {
     this.#events.appended(group);
     try {
       if (view.sweep) await this.#sweep();
+      if (group.fills.length > 0) await this.#fill(group.fills);
     } finally {
       for (const { job, value } of taken) job.resolve(value);
     }
@@ -139,6 +145,23 @@ export class Writer {
     const { ops, erased } = await sweep(this.#context);
     await store.write(ops);
     if (erased > 0) this.#events.swept(erased);
+  }
+
+  async #fill(candidates: readonly CommitEntry[]): Promise<void> {
+    const { store, view } = this.#context;
+    const { ops, filled } = await fillHoles(this.#context, candidates);
+    if (filled === 0) return;
+    view.rebuild = true;
+    await store.write([...ops, { table: 'spaces', key: view.space, value: encodeSpace(view.record()) }]);
+    await rebuild(this.#context);
+    this.#events.filled(filled);
+  }
+
+  /** Makes the state anew from the log, with nothing else written meanwhile. */
+  async rebuild(onProgress: (done: number, total: number) => void): Promise<void> {
+    await this.close();
+    await rebuild(this.#context, onProgress);
+    this.#closed = false;
   }
 
   // ---- merging small blocks
