@@ -1,7 +1,7 @@
 /**
  * The library: a peer in a program of your own.
  *
- *   await using db = await open({ store, platform: nodePlatform(), name: 'laptop' });
+ *   const db = await open({ store, platform: nodePlatform(), name: 'laptop' });
  *   await db.set('note/1', { title: 'Milk', done: false }).stored;
  *   await db.connect('http://192.168.1.20:7600');
  */

@@ -4,7 +4,7 @@
  *   import { open } from 'tidelog';
  *   import { openLmdbStore } from 'tidelog/server';
  *
- *   await using db = await open({ store: await openLmdbStore('./data'), name: 'laptop' });
+ *   const db = await open({ store: await openLmdbStore('./data'), name: 'laptop' });
  */
 import { open as openWith, type Database, type OpenOptions } from './database.ts';
 import type { Platform } from './platform.ts';

@@ -1,0 +1,156 @@
+/** What the benchmarks share: seeded work, folders that clean up after themselves, nodes in processes of their own, and medians. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { Change } from '../protocol/body.ts';
+
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const TIDELOG = join(ROOT, 'bin', 'tidelog.js');
+const SEED = 20_261_120;
+
+/** xorshift32: the same work on every machine. */
+export function randomOf(seed: number): (below: number) => number {
+  let state = seed >>> 0 || 1;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+const WORDS =
+  'alpha anchor beacon bread buoy canvas cargo current delta garden harbour island kettle ledger log market milk moon note pier rope sail salt shore signal stone tide wave wind work'.split(
+    ' ',
+  );
+
+function text(random: (below: number) => number, length: number): string {
+  let out = '';
+  while (out.length < length) out += `${WORDS[random(WORDS.length)]} `;
+  return out.slice(0, length).trimEnd();
+}
+
+/** Commits of `perCommit` resources: an id, a title of 15 characters, a text of 80, a number. 150 to 200 bytes as a commit of one. */
+export function* makeCommits(commits: number, perCommit: number): Generator<Change[]> {
+  const random = randomOf(SEED);
+  for (let i = 0; i < commits; i++) {
+    const changes: Change[] = [];
+    for (let k = 0; k < perCommit; k++) {
+      const id = i * perCommit + k;
+      changes.push({
+        subject: `note/${id}`,
+        ops: { set: { id, title: text(random, 15), text: text(random, 80), number: random(1_000_000) } },
+      });
+    }
+    yield changes;
+  }
+}
+
+export async function writeNdjson(path: string, commits: number, perCommit: number): Promise<void> {
+  const file = createWriteStream(path);
+  for (const changes of makeCommits(commits, perCommit)) {
+    const line = `${JSON.stringify({ changes: changes.map(({ subject, ops }) => ({ subject, ...ops })) })}\n`;
+    if (!file.write(line)) await new Promise<void>((resolve) => file.once('drain', () => resolve()));
+  }
+  await new Promise<void>((resolve, reject) => file.end((error?: Error | null) => (error ? reject(error) : resolve())));
+}
+
+/** A folder for the time of a call. */
+export async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'tidelog-bench-'));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export async function folderBytes(folder: string): Promise<number> {
+  let total = 0;
+  for (const entry of await readdir(folder, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile()) total += (await stat(join(entry.parentPath, entry.name))).size;
+  }
+  return total;
+}
+
+/** Runs a script of this folder and gives the JSON that it prints last. */
+export async function runScript<T>(script: string, args: readonly string[]): Promise<T> {
+  return JSON.parse(await run(process.execPath, [join(ROOT, 'bench', script), ...args])) as T;
+}
+
+/** Runs `tidelog` and gives what it prints. */
+export function tidelog(...args: string[]): Promise<string> {
+  return run(process.execPath, [TIDELOG, ...args]);
+}
+
+function run(command: string, args: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let out = '';
+    child.stdout.setEncoding('utf8').on('data', (part: string) => (out += part));
+    child.on('error', reject);
+    child.on('exit', (code) =>
+      code === 0
+        ? resolve(out.trimEnd().split('\n').at(-1) ?? '')
+        : reject(new Error(`${args.join(' ')}: exit ${code}`)),
+    );
+  });
+}
+
+export interface RunningNode {
+  readonly url: string;
+  readonly process: ChildProcess;
+  stop(): Promise<void>;
+}
+
+/** A node in a process of its own, on a free port. */
+export async function startNode(dataDir: string): Promise<RunningNode> {
+  const child = spawn(process.execPath, [TIDELOG, '--data', dataDir, 'start', '--port', '0'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const url = await new Promise<string>((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`the node ended with ${code}`)));
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const entry = JSON.parse(line) as { msg: string; url?: string };
+      if (entry.msg === 'started' && entry.url) resolve(entry.url);
+    });
+  });
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    await exited;
+  };
+  return { url, process: child, stop };
+}
+
+/** The largest resident set of a process so far, bytes; null where the system doesn't tell. */
+export async function peakMemoryOf(pid: number): Promise<number | null> {
+  try {
+    const { readFile } = await import('node:fs/promises');
+    const match = /^VmHWM:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'));
+    return match ? Number(match[1]) * 1024 : null;
+  } catch {
+    return null;
+  }
+}
+
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!;
+}
+
+/** A figure of the report. */
+export interface Figure {
+  readonly what: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly note?: string;
+}
