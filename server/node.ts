@@ -1,0 +1,91 @@
+/**
+ * A node: a peer that listens. Puts the parts together, and takes them apart in an order in which nothing that was acknowledged is lost.
+ *
+ *   const node = await startNode({ dataDir, log, port: 0 });
+ *   …
+ *   await node.stop();
+ */
+import type { Logger } from 'pino';
+
+import type { Peer } from '../client/peer.ts';
+import { addressesOf, urlOf } from './addresses.ts';
+import { startHttpServer, type HttpServer } from './http-server.ts';
+import { createHandler } from './http/router.ts';
+import { logEvent } from './log.ts';
+import { createMetrics } from './metrics.ts';
+import { openPeer } from './open-peer.ts';
+
+export interface NodeOptions {
+  readonly dataDir: string;
+  readonly log: Logger;
+  /** These three go before the settings in the data folder. `connect` is added to them. */
+  readonly port?: number;
+  readonly host?: string;
+  readonly connect?: readonly string[];
+}
+
+export interface StartedNode {
+  readonly peer: Peer;
+  /** Where this machine's own programs reach it. */
+  readonly url: string;
+  readonly port: number;
+  /** Where other devices reach it, as far as it knows. */
+  addresses(): string[];
+  /** Takes nothing new, ends what is under way, closes connections and the store. */
+  stop(): Promise<void>;
+}
+
+/** How long requests under way may take to end when the node stops. */
+const STOP_PATIENCE_MS = 5000;
+
+/** Throws `port-in-use`, `data-missing`, `data-in-use` and what else opening a data folder throws. */
+export async function startNode(options: NodeOptions): Promise<StartedNode> {
+  const { dataDir, log } = options;
+  let port = 0;
+  let host = '';
+  const addresses = (): string[] => addressesOf(host, port);
+  const opened = await openPeer(dataDir, (event) => logEvent(log, event));
+  const { peer, config, digitsOf } = opened;
+  const { values } = config;
+  host = options.host ?? values.host;
+  let stopping = false;
+  let server: HttpServer;
+  try {
+    const metrics = createMetrics(peer);
+    const ready = (): boolean => !stopping;
+    server = await startHttpServer({
+      host,
+      port: options.port ?? values.port,
+      token: opened.token,
+      hostNames: () => config.values.hostNames,
+      connectionsMax: values.connectionsMax,
+      connectionsPerAddressMax: values.connectionsPerAddressMax,
+      handle: createHandler({ peer, config, log, addresses, digitsOf, ready, metrics: () => metrics.text() }),
+      accept: (transport) => peer.accept(transport),
+      log,
+    });
+    port = server.port;
+  } catch (thrown) {
+    await opened.close();
+    throw thrown;
+  }
+
+  const url = urlOf(host, port);
+  opened.announce(url);
+  peer.dialKnown();
+  for (const address of new Set([...values.connect, ...(options.connect ?? [])])) peer.dial(address);
+  log.info({ url, device: peer.id, name: peer.name, data: dataDir }, 'started');
+
+  let stopped: Promise<void> | null = null;
+  const stop = async (): Promise<void> => {
+    stopping = true;
+    log.info('stopping');
+    server.stopAccepting();
+    await server.idle(STOP_PATIENCE_MS);
+    // Connections end with `shutting-down`, what they brought is stored, the store closes; then nothing is left to cut but idle sockets.
+    await opened.close();
+    server.close();
+    log.info('stopped');
+  };
+  return { peer, url, port, addresses, stop: () => (stopped ??= stop()) };
+}

@@ -1,0 +1,65 @@
+/** A data folder as a peer at work: the lock, the store, the key, the settings. A node does it for long, a command for a moment. */
+import { nodePlatform } from '../client/platform/node.ts';
+import { Peer, type PeerEvent } from '../client/peer.ts';
+import type { Store } from '../client/store.ts';
+import { ConfigFile } from './config.ts';
+import { openDataDir } from './data-dir.ts';
+import { openLmdbStore } from './lmdb-store.ts';
+
+export interface OpenedPeer {
+  readonly peer: Peer;
+  readonly config: ConfigFile;
+  readonly token: string;
+  /** The six digits that a device and this one showed when it was let in, if that was lately. */
+  digitsOf(device: string): string | null;
+  /** Tells other commands where this process answers for the folder. */
+  announce(url: string): void;
+  /** Waits for writes under way, then gives the folder free. */
+  close(): Promise<void>;
+}
+
+/** Pairings whose digits are kept for who waits to compare them. */
+const DIGITS_MAX = 100;
+
+/** Throws what opening a data folder or a store throws; then nothing stays open. */
+export async function openPeer(dataDir: string, onEvent: (event: PeerEvent) => void = () => {}): Promise<OpenedPeer> {
+  const folder = await openDataDir(dataDir);
+  let store: Store | null = null;
+  try {
+    const config = await ConfigFile.read(dataDir);
+    store = await openLmdbStore(folder.storePath);
+    const platform = nodePlatform();
+    const digitsByDevice = new Map<string, string>();
+    const take = (event: PeerEvent): void => {
+      if (event.type === 'paired') remember(digitsByDevice, event.device, event.digits);
+      onEvent(event);
+    };
+    const keys = platform.crypto.ed25519KeyPair(folder.seed);
+    const peer = await Peer.open({ store, platform, keys, name: config.values.name, onEvent: take });
+    const opened = store;
+    return {
+      peer,
+      config,
+      token: folder.token,
+      digitsOf: (device) => digitsByDevice.get(device) ?? null,
+      announce: (url) => folder.lock.announce(url),
+      async close() {
+        await peer.close();
+        await opened.close();
+        await folder.release();
+      },
+    };
+  } catch (thrown) {
+    await store?.close();
+    await folder.release();
+    throw thrown;
+  }
+}
+
+/** Forgets the oldest where there are too many. */
+function remember(digitsByDevice: Map<string, string>, device: string, digits: string): void {
+  digitsByDevice.delete(device);
+  digitsByDevice.set(device, digits);
+  const [oldest] = digitsByDevice.keys();
+  if (digitsByDevice.size > DIGITS_MAX && oldest !== undefined) digitsByDevice.delete(oldest);
+}
