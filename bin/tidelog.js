@@ -1,0 +1,32 @@
+#!/usr/bin/env node
+// Plain JavaScript, because it must run under any Node: an older one can't read the TypeScript that this leads to.
+// The package `node` brings one that can, so this machine's own Node only has to be able to start it.
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+const isNewEnough = major > 22 || (major === 22 && minor >= 18);
+
+if (isNewEnough) {
+  await import('../server/cli/main.ts');
+} else {
+  const require = createRequire(import.meta.url);
+  const folder = dirname(require.resolve('node/package.json'));
+  const binary = join(folder, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+  const child = spawn(binary, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+  // Ctrl-C reaches both by itself; what is sent to this process alone must be passed on.
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  process.on('SIGINT', () => {});
+  child.on('error', (error) => {
+    process.stderr.write(
+      `tidelog: needs Node 22.18 or newer, and the one that comes with it does not start: ${error.message}\n`,
+    );
+    process.exitCode = 1;
+  });
+  child.on('exit', (code, signal) => {
+    process.exitCode = code ?? 128 + (constants.signals[signal] ?? 0);
+  });
+}

@@ -1,0 +1,283 @@
+/**
+ * `tidelog import FILE|-`: newline-delimited JSON, plain or gzip.
+ *
+ * The input is sent in pieces of whole lines, one after the other; an answer means that a piece is on disk. How far it came is then noted in the
+ * data folder, by the input's path, with a hash of the lines so far: so `--continue` can tell a file that was mended after those lines from
+ * another one. It tries the line that stopped the import once more, and leaves it out if it still is what it was.
+ */
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { Readable, type Transform } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import type { Command } from 'commander';
+
+import { TidelogError } from '../../protocol/errors.ts';
+import { forgetProgress, lineHash, readProgress, writeProgress, type Progress } from '../import-progress.ts';
+import { paint } from '../terminal.ts';
+import { withCli, type Cli } from './command.ts';
+
+/** Of a piece, in bytes: many commits to share a flush, and little to repeat after a crash. */
+const PIECE_BYTES = 1024 * 1024;
+/** A line, in bytes: a commit of 1 MiB in JSON at its most wasteful. */
+const LINE_BYTES_MAX = 8 * 1024 * 1024;
+const NEWLINE = 0x0a;
+
+export function importCommand(program: Command): void {
+  program
+    .command('import')
+    .description('write newline-delimited JSON, plain or gzip')
+    .argument('<file>', '- for standard input')
+    .option('--continue', 'after an import that stopped: go on behind the lines that were stored')
+    .action((file: string, options: { continue?: boolean }, command: Command) =>
+      withCli(command, async (cli) => {
+        const key = file === '-' ? '-' : resolve(file);
+        const before = options.continue ? await readProgress(cli.dataDir, key) : null;
+        await new Import(cli, key, before, await inputSize(file)).run(openInput(file));
+      }),
+    );
+}
+
+interface PieceAnswer {
+  readonly lines: number;
+  readonly commits: number;
+}
+
+class Import {
+  readonly #cli: Cli;
+  readonly #key: string;
+  /** Where an earlier import stopped. */
+  readonly #before: Progress | null;
+  readonly #meter: Meter;
+  /** Of all lines up to where the data is stored. */
+  readonly #hash = createHash('sha256');
+  #lines = 0;
+  #commits = 0;
+  #leftOut = 0;
+
+  constructor(cli: Cli, key: string, before: Progress | null, bytes: number | null) {
+    this.#cli = cli;
+    this.#key = key;
+    this.#before = before;
+    this.#meter = new Meter(bytes);
+  }
+
+  async run(input: AsyncIterable<Buffer>): Promise<void> {
+    let piece: Buffer[] = [];
+    let bytes = 0;
+    try {
+      for await (const line of readLines(countBytes(input, this.#meter))) {
+        if (this.#skips(line)) continue;
+        if (!isUtf8(line)) {
+          await this.#send(piece);
+          await this.#refuse(line, new TidelogError('bad-line', 'it is not UTF-8'));
+        }
+        piece.push(line);
+        bytes += line.length + 1;
+        if (bytes < PIECE_BYTES) continue;
+        await this.#send(piece);
+        piece = [];
+        bytes = 0;
+      }
+      if (this.#before && this.#lines < this.#before.lines) throw this.#notTheSame();
+      await this.#send(piece);
+    } catch (thrown) {
+      // What was read before the input itself broke is good input.
+      if (thrown instanceof BrokenInput) await this.#send(piece);
+      throw thrown instanceof BrokenInput ? thrown.error : thrown;
+    } finally {
+      this.#meter.end();
+    }
+    await forgetProgress(this.#cli.dataDir, this.#key);
+    const summary = { lines: this.#lines, commits: this.#commits, leftOut: this.#leftOut };
+    await this.#cli.show(summary, () => {
+      const leftOut = this.#leftOut > 0 ? `; ${this.#leftOut} left out` : '';
+      return `imported ${this.#lines - (this.#before?.lines ?? 0) - this.#leftOut} lines in ${this.#commits} commits${leftOut}`;
+    });
+  }
+
+  /** Lines that an earlier import stored, and the one that stopped it. */
+  #skips(line: Buffer): boolean {
+    const before = this.#before;
+    if (before === null || this.#lines > before.lines) return false;
+    if (this.#lines < before.lines) {
+      this.#count(line);
+      if (this.#lines === before.lines && this.#digest() !== before.sha256) throw this.#notTheSame();
+      return true;
+    }
+    if (before.stoppedBy === null || lineHash(line) !== before.stoppedBy) return false;
+    this.#cli.warn(`line ${this.#lines + 1} is left out: it is still what stopped the import`);
+    this.#count(line);
+    this.#leftOut++;
+    return true;
+  }
+
+  #notTheSame(): TidelogError {
+    return new TidelogError(
+      'bad-argument',
+      `the first ${this.#before!.lines} lines are not those that were imported; without --continue, all of it is imported`,
+    );
+  }
+
+  async #send(piece: readonly Buffer[]): Promise<void> {
+    if (piece.length === 0) return;
+    try {
+      const text = Buffer.concat(piece.flatMap((line) => [line, Buffer.of(NEWLINE)])).toString();
+      const { body } = await this.#cli.api.call('POST', this.#cli.path(['v1', 'import']), text);
+      await this.#stored(piece, body as PieceAnswer);
+    } catch (thrown) {
+      const { lines, commits } = thrown instanceof TidelogError ? thrown.detail : {};
+      if (!(thrown instanceof TidelogError) || typeof lines !== 'number') throw thrown;
+      await this.#stored(piece.slice(0, lines), { lines, commits: Number(commits) });
+      await this.#refuse(thrown.code === 'bad-line' ? piece[lines]! : null, thrown);
+    }
+  }
+
+  async #stored(lines: readonly Buffer[], answer: PieceAnswer): Promise<void> {
+    for (const line of lines) this.#count(line);
+    this.#commits += answer.commits;
+    await this.#note(null);
+    this.#meter.show(this.#lines, this.#commits);
+  }
+
+  /** `line` is the one at fault; null where it isn't a line's fault. */
+  async #refuse(line: Buffer | null, error: TidelogError): Promise<never> {
+    await this.#note(line && lineHash(line));
+    throw this.#placed(error);
+  }
+
+  async #note(stoppedBy: string | null): Promise<void> {
+    await writeProgress(this.#cli.dataDir, { key: this.#key, lines: this.#lines, sha256: this.#digest(), stoppedBy });
+  }
+
+  /** The node counts lines from the piece's beginning, people from the input's. */
+  #placed(error: TidelogError): TidelogError {
+    const line = this.#lines + 1;
+    const particular = / \((.*)\)$/s.exec(error.message)?.[1]?.replace(/^line \d+: /, '') ?? '';
+    const detail = { ...error.detail, line, lines: this.#lines, commits: this.#commits };
+    const next = `${this.#lines} lines are stored; mend it or leave it, then \`tidelog import --continue\``;
+    return new TidelogError(error.code, `line ${line}: ${particular}; ${next}`, detail, { cause: error });
+  }
+
+  #count(line: Buffer): void {
+    this.#lines++;
+    this.#hash.update(line).update('\n');
+  }
+
+  #digest(): string {
+    return this.#hash.copy().digest('hex');
+  }
+}
+
+// ---- input
+
+/** Thrown out of the reading of the input, so that it isn't taken for a refusal of the node. */
+class BrokenInput extends Error {
+  readonly error: TidelogError;
+
+  constructor(error: TidelogError) {
+    super(error.message);
+    this.error = error;
+  }
+}
+
+/** Size of a file, for the progress; null for what has no end yet. */
+async function inputSize(file: string): Promise<number | null> {
+  if (file === '-') return null;
+  try {
+    return (await stat(file)).size;
+  } catch (thrown) {
+    throw new TidelogError('bad-argument', `${file}: ${(thrown as Error).message}`);
+  }
+}
+
+function openInput(file: string): AsyncIterable<Buffer> {
+  return (
+    file === '-' ? process.stdin : createReadStream(file, { highWaterMark: 256 * 1024 })
+  ) as AsyncIterable<Buffer>;
+}
+
+/** Unpacks what begins with gzip's two bytes, whatever the file is called. */
+async function* unpacked(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const iterator = input[Symbol.asyncIterator]();
+  let head = Buffer.alloc(0);
+  let done = false;
+  while (head.length < 2 && !done) {
+    const next = await iterator.next();
+    done = next.done ?? false;
+    if (!next.done) head = Buffer.concat([head, next.value]);
+  }
+  const rest = async function* (): AsyncGenerator<Buffer> {
+    yield head;
+    for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield next.value;
+  };
+  if (head[0] !== 0x1f || head[1] !== 0x8b) return yield* rest();
+  const gunzip: Transform = createGunzip();
+  const source = Readable.from(rest());
+  source.on('error', (error) => gunzip.destroy(error));
+  yield* source.pipe(gunzip) as AsyncIterable<Buffer>;
+}
+
+async function* countBytes(input: AsyncIterable<Buffer>, meter: Meter): AsyncGenerator<Buffer> {
+  for await (const chunk of input) {
+    meter.readBytes += chunk.length;
+    yield chunk;
+  }
+}
+
+/** Lines without their newlines. Throws `BrokenInput`. */
+async function* readLines(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let parts: Buffer[] = [];
+  let held = 0;
+  try {
+    for await (const chunk of unpacked(input)) {
+      let start = 0;
+      for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+        yield Buffer.concat([...parts, chunk.subarray(start, end)]);
+        parts = [];
+        held = 0;
+        start = end + 1;
+      }
+      parts.push(chunk.subarray(start));
+      held += chunk.length - start;
+      if (held > LINE_BYTES_MAX)
+        throw new TidelogError('bad-line', `a line is longer than ${LINE_BYTES_MAX} bytes; a commit holds less`);
+    }
+  } catch (thrown) {
+    const error =
+      thrown instanceof TidelogError
+        ? thrown
+        : new TidelogError('bad-argument', `the input cannot be read: ${(thrown as Error).message}`);
+    throw new BrokenInput(error);
+  }
+  const last = Buffer.concat(parts);
+  if (last.length > 0) yield last;
+}
+
+/** Progress on standard error, where that is a terminal. */
+class Meter {
+  readonly #bytes: number | null;
+  readonly #startMs = performance.now();
+  #shown = false;
+  readBytes = 0;
+
+  constructor(bytes: number | null) {
+    this.#bytes = bytes;
+  }
+
+  show(lines: number, commits: number): void {
+    if (!process.stderr.isTTY) return;
+    this.#shown = true;
+    const share = this.#bytes ? `${Math.min(100, Math.floor((this.readBytes / this.#bytes) * 100))} %  ` : '';
+    const perSecond = Math.round(lines / ((performance.now() - this.#startMs) / 1000));
+    process.stderr.write(
+      `\r\u001b[K${share}${lines} lines  ${commits} commits  ${paint('dim', `${perSecond}/s`, process.stderr)}`,
+    );
+  }
+
+  end(): void {
+    if (this.#shown) process.stderr.write('\n');
+  }
+}

@@ -1,0 +1,186 @@
+/** `tidelog pair …`: let another device in, or join one. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command } from 'commander';
+import { encodeQR } from 'qr';
+
+import { TidelogError } from '../../protocol/errors.ts';
+import type { InviteJson, PendingJson } from '../http/pairing.ts';
+import { formatAgo, paint, printable, table } from '../terminal.ts';
+import { parseDuration, withCli, type Cli } from './command.ts';
+
+const POLL_MS = 300;
+
+type NewInviteJson = InviteJson & { readonly link: string; readonly addresses: readonly string[] };
+
+interface JoinedAnswer {
+  readonly device: string;
+  readonly space: { readonly id: string; readonly name: string };
+  readonly role: string;
+  readonly digits: string;
+}
+
+export function pairCommand(program: Command): void {
+  const pair = program.command('pair').description('let another device in, or join one');
+
+  pair
+    .command('invite')
+    .description('print a link that lets one device in, once')
+    .option('--role <role>', 'owner, writer, reader or mirror', 'writer')
+    .option('--expires <duration>', 'how long the link works: 90s, 10m, 2h, 1d', '10m')
+    .option('--wait', 'wait until somebody joins; what a terminal does anyway')
+    .option('--no-wait', 'do not')
+    .action((options: { role: string; expires: string; wait?: boolean }, command: Command) => {
+      const lifeMs = parseDuration(options.expires);
+      return withCli(command, (cli) => invite(cli, { role: options.role, lifeMs }, options.wait ?? cli.isTerminal));
+    });
+
+  pair
+    .command('join')
+    .description('join the device that a link is from; or the one at an address, where a person then approves')
+    .argument('<link>')
+    .option(
+      '--merge',
+      'write what this device has into the space that it joins, instead of keeping it as a second space',
+    )
+    .action((link: string, { merge }: { merge?: boolean }, command: Command) =>
+      withCli(command, (cli) => join(cli, link, merge ?? false)),
+    );
+
+  pair
+    .command('pending')
+    .description('list devices that wait to be let in')
+    .action((_options: unknown, command: Command) => withCli(command, pending));
+
+  pair
+    .command('approve')
+    .description('let a waiting device in, after comparing the six digits')
+    .argument('<id>', 'its ID, or the first group of it')
+    .option('--role <role>', 'owner, writer, reader or mirror')
+    .action((id: string, { role }: { role?: string }, command: Command) =>
+      withCli(command, async (cli) => {
+        const device = await findPending(cli, id);
+        await cli.api.call('POST', cli.path(['v1', 'pairing', 'pending', device.id, 'approve']), { role });
+        await cli.show({ id: device.id }, () => `${printable(device.name)} is in`);
+      }),
+    );
+
+  pair
+    .command('reject')
+    .description('turn a waiting device away')
+    .argument('<id>', 'its ID, or the first group of it')
+    .action((id: string, _options: unknown, command: Command) =>
+      withCli(command, async (cli) => {
+        const device = await findPending(cli, id);
+        await cli.api.call('POST', cli.path(['v1', 'pairing', 'pending', device.id, 'reject']));
+        await cli.show({ id: device.id }, () => `${printable(device.name)} is turned away`);
+      }),
+    );
+}
+
+async function invite(cli: Cli, body: { role: string; lifeMs: number }, wait: boolean): Promise<void> {
+  const made = (await cli.api.call('POST', cli.path(['v1', 'pairing', 'invites']), body)).body as NewInviteJson;
+  await cli.show(made, () => made.link);
+  if (cli.isTerminal) {
+    await cli.line(`\n${qrCode(made.link)}`);
+    await cli.line(`Scan it, or run there:  ${paint('bold', `tidelog pair join '${made.link}'`)}`);
+    await cli.line(`It works once, until ${new Date(made.expiresMs).toLocaleTimeString()}.`);
+  }
+  if (cli.api.node === null) cli.warn('no node runs here, so nobody can join yet: start one with `tidelog start`.');
+  if (made.addresses.every(isLoopback))
+    cli.warn(
+      'the link leads to this machine only, so no other one can join: start the node with `tidelog start --lan`, then invite.',
+    );
+  if (wait && cli.api.node !== null) await waitForJoin(cli, made.id);
+}
+
+async function waitForJoin(cli: Cli, id: string): Promise<void> {
+  if (cli.isTerminal) await cli.line(paint('dim', 'Waiting for it… Ctrl-C leaves the link valid.'));
+  for (;;) {
+    const state = await cli.get<InviteJson>(cli.path(['v1', 'pairing', 'invites', id]));
+    if (state.state === 'open') {
+      await sleep(POLL_MS);
+      continue;
+    }
+    if (state.state === 'expired') throw new TidelogError('invite-expired');
+    if (state.state === 'dead') throw new TidelogError('invite-dead');
+    if (state.state === 'cancelled') throw new TidelogError('invite-unknown', 'it was cancelled');
+    await cli.show(state, () => {
+      const digits = state.digits === null ? '' : `\nBoth devices show these digits: ${paint('bold', state.digits)}`;
+      return `${state.usedBy ?? 'a device'} joined.${digits}`;
+    });
+    return;
+  }
+}
+
+/** In half blocks, light on dark whatever the terminal's own colours are: a camera needs it that way round. */
+function qrCode(link: string): string {
+  return encodeQR(link, 'ascii', { ecc: 'low' })
+    .trimEnd()
+    .split('\n')
+    .map((line) => paint(['whiteBright', 'bgBlack'], line))
+    .join('\n');
+}
+
+function isLoopback(address: string): boolean {
+  const { hostname } = new URL(address);
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
+}
+
+async function join(cli: Cli, link: string, merge: boolean): Promise<void> {
+  const abort = new AbortController();
+  process.once('SIGINT', () => abort.abort());
+  for await (const { event, data } of cli.api.stream(
+    'POST',
+    cli.path(['v1', 'pairing', 'join']),
+    { link, merge },
+    abort.signal,
+  )) {
+    if (event === 'digits') {
+      const { digits } = data as { digits: string };
+      await cli.show(data, () => `Both devices show these digits: ${paint('bold', digits)}`);
+    } else if (event === 'pending') {
+      cli.note('Waiting until a person there approves it, with `tidelog pair approve`…');
+    } else if (event === 'joined') {
+      const joined = data as JoinedAnswer;
+      await cli.show(joined, () => `joined ${printable(joined.space.name)} as ${joined.role}`);
+    } else if (event === 'synced') {
+      if (!cli.json) await cli.line('everything that it has is here');
+    }
+  }
+  if (cli.api.node === null && !cli.json) cli.note('`tidelog start` keeps it the same here from now on.');
+}
+
+async function pending(cli: Cli): Promise<void> {
+  const items = await readPending(cli);
+  if (cli.isTerminal) {
+    const rows = items.map((device) => [
+      printable(device.name),
+      paint('bold', device.digits),
+      formatAgo(device.sinceMs),
+      device.address ?? '',
+      device.id,
+    ]);
+    await cli.line(rows.length === 0 ? 'Nobody waits.' : table(['device', 'digits', 'since', 'from', 'id'], rows));
+    if (rows.length > 0) await cli.line('\nIf the other device shows the same digits: `tidelog pair approve ID`.');
+    return;
+  }
+  for (const device of items)
+    await cli.show(device, () => [device.id, printable(device.name), device.digits].join('\t'));
+}
+
+async function readPending(cli: Cli): Promise<PendingJson[]> {
+  return (await cli.get<{ items: PendingJson[] }>(cli.path(['v1', 'pairing', 'pending']))).items;
+}
+
+async function findPending(cli: Cli, text: string): Promise<PendingJson> {
+  const id = text.toUpperCase().replaceAll(/[\s-]/g, '');
+  const found = (await readPending(cli)).filter((device) => {
+    const whole = device.id.replaceAll('-', '');
+    return id.length >= 4 && whole.startsWith(id);
+  });
+  if (found.length === 1) return found[0]!;
+  throw new TidelogError(
+    'unknown-device',
+    `${JSON.stringify(text)} ${found.length === 0 ? 'is not waiting' : 'is not clear'}`,
+  );
+}

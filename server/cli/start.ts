@@ -1,0 +1,81 @@
+/** `tidelog start`: runs the node until it is told to stop. */
+import type { Command } from 'commander';
+
+import { DEFAULT_PORT } from '../../protocol/constants.ts';
+import { TidelogError } from '../../protocol/errors.ts';
+import { initDevice } from '../device.ts';
+import { createLog, type LogFormat } from '../log.ts';
+import { ConfigFile } from '../config.ts';
+import type { NodeOptions } from '../node.ts';
+import { dataDirOf, EXIT, Output } from './command.ts';
+
+interface StartOptions {
+  readonly port?: string;
+  readonly host?: string;
+  readonly lan?: boolean;
+  readonly connect?: string[];
+  readonly log?: string;
+}
+
+/** Every address of this machine. */
+const LAN_HOST = '0.0.0.0';
+
+export function startCommand(program: Command): void {
+  program
+    .command('start')
+    .description('run the node')
+    .option('--port <port>', `port to listen on (default: ${DEFAULT_PORT})`)
+    .option('--host <address>', 'address to listen on (default: 127.0.0.1, this machine only)')
+    .option('--lan', 'listen on the local network too')
+    .option('--connect <url...>', 'nodes to stay connected with')
+    .option('--log <format>', 'json or pretty (default: pretty on a terminal)')
+    .action(async (options: StartOptions, command: Command) => {
+      const dataDir = dataDirOf(command);
+      const output = new Output(command);
+      const format = logFormat(options.log, output);
+      if (options.lan && options.host !== undefined)
+        throw new TidelogError('bad-argument', '--lan and --host are two ways to say where to listen; give one');
+      const { id, created } = await initDevice(dataDir);
+      if (created) output.note(`There was no Tidelog data in ${dataDir}; made this device: ${id}`);
+      const { logLevel } = (await ConfigFile.read(dataDir)).values;
+      const host = options.lan ? LAN_HOST : options.host;
+      await run({
+        dataDir,
+        log: createLog(logLevel, format, process.stdout),
+        ...(options.port !== undefined && { port: parsePort(options.port) }),
+        ...(host !== undefined && { host }),
+        ...(options.connect && { connect: options.connect }),
+      });
+    });
+}
+
+async function run(options: NodeOptions): Promise<void> {
+  // Loaded here alone: the other commands need no server, and start the faster without it.
+  const { startNode } = await import('../node.ts');
+  const node = await startNode(options);
+  const { promise: signalled, resolve: stop } = Promise.withResolvers<void>();
+  let asked = false;
+  const onSignal = (): void => {
+    // Asked twice: somebody doesn't want to wait. What was acknowledged is on disk.
+    if (asked) process.exit(EXIT.FAILED);
+    asked = true;
+    stop();
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  await signalled;
+  await node.stop();
+}
+
+function logFormat(text: string | undefined, output: Output): LogFormat {
+  if (text === undefined) return output.isTerminal ? 'pretty' : 'json';
+  if (text === 'json' || text === 'pretty') return text;
+  throw new TidelogError('bad-argument', `--log is json or pretty, not ${JSON.stringify(text)}`);
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d{1,5}$/.test(text) || port > 65_535)
+    throw new TidelogError('bad-argument', `${JSON.stringify(text)} is not a port from 0 to 65535`);
+  return port;
+}
