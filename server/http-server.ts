@@ -62,6 +62,8 @@ export interface HttpServer {
 
 /** Requests under way at once. Each may hold a body of 16 MiB for a moment. */
 const REQUESTS_MAX = 256;
+/** Of these, streams of events: they stay, and must not take all places. */
+const FOLLOWERS_MAX = 128;
 /** Bodies that are being read at once, all together. */
 const REQUEST_BYTES_TOTAL_MAX = 256 * 1024 * 1024;
 /** Connections that are still shaking hands, all together: each costs this side curve operations for nobody known. */
@@ -225,7 +227,12 @@ class Server implements HttpServer {
       this.#options
         .handle(request)
         .then((response) => {
-          if (response.headers['content-type'] === EVENT_STREAM) this.#followers.add(abort);
+          if (response.headers['content-type'] !== EVENT_STREAM) return reply.send(response);
+          if (this.#followers.size >= FOLLOWERS_MAX) {
+            abort.abort();
+            return refuse('too-many');
+          }
+          this.#followers.add(abort);
           return reply.send(response);
         })
         .catch((thrown: unknown) => {

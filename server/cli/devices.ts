@@ -14,6 +14,11 @@ export function devicesCommand(program: Command): void {
     .action((_options: unknown, command: Command) => withCli(command, list));
 
   devices
+    .command('list')
+    .description('the same')
+    .action((_options: unknown, command: Command) => withCli(command, list));
+
+  devices
     .command('add')
     .description('let a device in by its ID, without a link; it must add this one too, or ask')
     .argument('<id>')

@@ -51,6 +51,7 @@ async function follow(cli: Cli, path: string, limit: number): Promise<void> {
       await showLogged(cli, data as LoggedJson);
       if (--left <= 0) return;
     }
+    if (!abort.signal.aborted) throw new TidelogError('shutting-down');
   } catch (thrown) {
     if (!abort.signal.aborted) throw thrown;
   } finally {

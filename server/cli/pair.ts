@@ -79,12 +79,7 @@ export function pairCommand(program: Command): void {
 
 async function invite(cli: Cli, body: { role: string; lifeMs: number }, wait: boolean): Promise<void> {
   const made = (await cli.api.call('POST', cli.path(['v1', 'pairing', 'invites']), body)).body as NewInviteJson;
-  await cli.show(made, () => made.link);
-  if (cli.isTerminal) {
-    await cli.line(`\n${qrCode(made.link)}`);
-    await cli.line(`Scan it, or run there:  ${paint('bold', `tidelog pair join '${made.link}'`)}`);
-    await cli.line(`It works once, until ${new Date(made.expiresMs).toLocaleTimeString()}.`);
-  }
+  await cli.show(made, () => (cli.isTerminal ? describeInvite(made) : made.link));
   if (cli.api.node === null) cli.warn('no node runs here, so nobody can join yet: start one with `tidelog start`.');
   if (made.addresses.every(isLoopback))
     cli.warn(
@@ -110,6 +105,11 @@ async function waitForJoin(cli: Cli, id: string): Promise<void> {
     });
     return;
   }
+}
+
+function describeInvite({ link, expiresMs }: NewInviteJson): string {
+  const expiry = `It works once, until ${new Date(expiresMs).toLocaleTimeString()}.`;
+  return `${qrCode(link)}\n\nScan it, or run on the other device:\n\n${paint('bold', `tidelog pair join '${link}'`)}\n\n${expiry}`;
 }
 
 /** In half blocks, light on dark whatever the terminal's own colours are: a camera needs it that way round. */

@@ -192,6 +192,28 @@ test('a stream is read from its source no faster than the client takes it', asyn
   expect(made).toBeLessThan(50);
 });
 
+test('streams of events are limited, so that there is always room for requests', async () => {
+  const { url } = await serve({
+    handle: async (request) => {
+      if (request.path !== '/events') return json('fine');
+      async function* waits(): AsyncGenerator<string> {
+        yield ': hello\n\n';
+        await new Promise((resolve) => request.signal.addEventListener('abort', resolve));
+      }
+      return { status: 200, headers: { 'content-type': 'text/event-stream' }, body: waits() };
+    },
+  });
+  const abort = new AbortController();
+  const follow = (): Promise<Response> => fetch(`${url}/events`, { headers: withToken(), signal: abort.signal });
+  const answers = await Promise.all(Array.from({ length: 130 }, follow));
+  expect(answers.map(({ status }) => status).toSorted()).toEqual([...Array.from({ length: 128 }, () => 200), 429, 429]);
+  expect((await fetch(`${url}/x`, { headers: withToken() })).status).toBe(200);
+  abort.abort();
+  await expect
+    .poll(async () => (await fetch(`${url}/events`, { method: 'HEAD', headers: withToken() })).status)
+    .toBe(200);
+});
+
 test('a fault of our own handler answers 500 or cuts, and the server goes on', async () => {
   async function* breaks(): AsyncGenerator<string> {
     yield 'a';
