@@ -106,6 +106,8 @@ export class Connection {
   /** Batches that wait for those before them. */
   readonly #batches: { subscription: number; space: Space; message: BatchMessage }[] = [];
   #ingestingRawBytes = 0;
+  /** Spaces (hex) that we follow there, or are about to. */
+  readonly #followed = new Set<string>();
   /** Space (hex) → the last that they said of their log. */
   readonly remoteHeads = new Map<string, SpaceState>();
   /** Space (hex) → caught up with them at least once. */
@@ -374,8 +376,10 @@ export class Connection {
     for (const offered of hello.spaces) {
       const space = this.#host.space(offered.space) ?? (await this.#host.adopt(this.device, offered));
       if (this.#closed || !space) continue;
-      const isFollowed = [...this.#session.incoming.values()].some((incoming) => equal(incoming.space, space.id));
-      if (!isFollowed) await this.#follow(space, offered.epoch, null);
+      // Noted before anything is awaited: a second HELLO may come right behind the first.
+      if (this.#followed.has(space.hex)) continue;
+      this.#followed.add(space.hex);
+      await this.#follow(space, offered.epoch, null);
     }
     this.#progress.notify();
   }
@@ -452,10 +456,13 @@ export class Connection {
   #onEnded({ space: id, fault }: Extract<Effect, { type: 'ended' }>): void {
     const space = this.#host.space(id);
     if (!space || fault === null) return;
+    this.#followed.delete(space.hex);
     this.#host.counters.refusals[fault.code] = (this.#host.counters.refusals[fault.code] ?? 0) + 1;
     if (!fault.code.startsWith('cursor-')) return;
     const epoch = this.remoteHeads.get(space.hex)?.epoch;
-    if (epoch) this.#later(this.#follow(space, epoch, space.vector()));
+    if (!epoch) return;
+    this.#followed.add(space.hex);
+    this.#later(this.#follow(space, epoch, space.vector()));
   }
 
   #onHeads(spaces: readonly SpaceState[], timeUs: number): void {

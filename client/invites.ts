@@ -155,7 +155,9 @@ export class PendingDevices {
 
   add(pending: PendingDevice): void {
     this.#byId.delete(pending.id);
-    if (this.#byId.size >= PENDING_MAX) throw new TidelogError('too-many', 'devices are waiting for approval');
+    // Whoever asks now has a person waiting beside it; the one that asked first has waited longest in vain.
+    const [oldest] = this.#byId.keys();
+    if (this.#byId.size >= PENDING_MAX && oldest !== undefined) this.#byId.delete(oldest);
     this.#byId.set(pending.id, pending);
   }
 

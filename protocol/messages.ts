@@ -23,7 +23,7 @@ import {
   VECTOR_CHAINS_MAX,
   type CodecNumber,
 } from './constants.ts';
-import { isErrorCode, TidelogError, type ErrorCode } from './errors.ts';
+import { ERRORS, isErrorCode, TidelogError, type ErrorCode } from './errors.ts';
 import { isRole, type Role } from './membership.ts';
 import { decodeStrict, encode } from './msgpack.ts';
 import { isName, isSubject } from './value.ts';
@@ -413,6 +413,9 @@ function readFault(value: unknown): Fault {
 
 /** A fault of ours, ready to be sent. */
 export function faultOf(error: TidelogError, afterMs = 0): Fault {
+  // What went wrong inside is for our own log: it may quote what the other side has no business to know.
+  if (error.code === 'internal')
+    return { code: error.code, retry: error.retry, afterMs, text: ERRORS.internal.sentence, detail: {} };
   // Cutting may leave half a character, which is not UTF-8, and the other side would refuse the whole message.
   const text = error.message.slice(0, 2000).toWellFormed();
   return { code: error.code, retry: error.retry, afterMs, text, detail: error.detail };
