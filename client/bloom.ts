@@ -40,5 +40,6 @@ function hash(subject: string): [start: number, stride: number] {
     start = Math.imul(start ^ byte, 0x01000193);
     stride = Math.imul(stride ^ byte, 0x85ebca6b);
   }
-  return [start >>> 0, (stride >>> 0) | 1];
+  // Unsigned after the last operation: `|` makes a signed number, and a negative place is in no filter.
+  return [start >>> 0, (stride | 1) >>> 0];
 }
