@@ -2,12 +2,13 @@
  * A peer: a device's key, its spaces, and its connections. It dials and, where something listens for it, accepts; on a connection the two
  * are alike. Members are changed in members.ts, which this class only calls.
  */
+import type { Change } from '../protocol/body.ts';
 import { equal, fromHex, toHex, utf8 } from '../protocol/bytes.ts';
 import { spaceId } from '../protocol/commit.ts';
 import { DEVICES_PREFIX, EPOCH_BYTES, SPACE_SALT_BYTES, SPACE_SUBJECT } from '../protocol/constants.ts';
 import type { KeyPair } from '../protocol/crypto.ts';
 import { formatDeviceId, parseDeviceId } from '../protocol/device-id.ts';
-import { TidelogError } from '../protocol/errors.ts';
+import { asTidelogError, TidelogError } from '../protocol/errors.ts';
 import { isRole, type Role } from '../protocol/membership.ts';
 import type { Filter, Pair, Paired, SpaceState } from '../protocol/messages.ts';
 import { decodePairLink, encodePairLink, pairProof, syncUrl, type PairInvite } from '../protocol/pair-link.ts';
@@ -141,6 +142,7 @@ export class Peer {
   readonly #host: ConnectionHost;
   #home: string | null = null;
   #making: Promise<Space> | null = null;
+  #adding: Promise<void> = Promise.resolve();
   #name: string;
   #cancelTick: (() => void) | null = null;
   #closed = false;
@@ -168,8 +170,12 @@ export class Peer {
     const records = (await store.scan('spaces', { gte: new Uint8Array([0]), limit: SPACES_MAX })).map(
       ([id, bytes]) => ({ id, number: decodeSpace(bytes).number }),
     );
+    // A crash between a space and its first commit left one that nobody can write. One that was joined is empty too, but then somebody is trusted.
+    const isJoining = book.all().some(({ record }) => record.trusted);
     for (const { id, number } of records.toSorted((a, b) => a.number - b.number)) {
-      peer.#spaces.push(await Space.open(peer.#spaceContext(), id, number));
+      const space = await Space.open(peer.#spaceContext(), id, number);
+      if (space.head > 0 || isJoining) peer.#spaces.push(space);
+      else await store.write([{ table: 'spaces', key: id, value: null }]);
     }
     const home = await store.get('meta', HOME_KEY);
     peer.#home = home ? toHex(home) : null;
@@ -252,17 +258,28 @@ export class Peer {
       throw new TidelogError('bad-argument', 'the name of a space is 1 to 64 bytes of text');
     const { crypto, random } = this.#platform;
     const salt = random(SPACE_SALT_BYTES);
-    const space = await this.#addReplica(spaceId(crypto, this.device, salt), name, null);
-    const founding = space.commitReserved([
+    return this.#addReplica(spaceId(crypto, this.device, salt), name, null, [
       { subject: SPACE_SUBJECT, ops: { set: { owner: this.device, salt, name } } },
       { subject: `${DEVICES_PREFIX}${this.id}`, ops: { set: { role: 'owner', name: this.#name } } },
     ]);
-    await founding.stored;
-    return space;
   }
 
-  /** An empty copy of a space. */
-  async #addReplica(id: Uint8Array, name: string, filter: Filter | null): Promise<Space> {
+  /** A copy of a space: empty, or one that we found. One after the other, because each takes the next number. */
+  #addReplica(id: Uint8Array, name: string, filter: Filter | null, founding: readonly Change[] = []): Promise<Space> {
+    const added = this.#adding.then(() => this.#addReplicaNow(id, name, filter, founding));
+    this.#adding = added.then(
+      () => {},
+      () => {},
+    );
+    return added;
+  }
+
+  async #addReplicaNow(
+    id: Uint8Array,
+    name: string,
+    filter: Filter | null,
+    founding: readonly Change[],
+  ): Promise<Space> {
     const existing = this.#spaces.find((space) => equal(space.id, id));
     if (existing) return existing;
     const numbers = (await this.#store.scan('spaces', { gte: new Uint8Array([0]), limit: SPACES_MAX })).map(
@@ -289,8 +306,17 @@ export class Peer {
       { table: 'spaces', key: id, value: encodeSpace(record) },
       ...(isFirst ? [{ table: 'meta' as const, key: HOME_KEY, value: id }] : []),
     ]);
-    if (isFirst) this.#home = toHex(id);
     const space = await Space.open(this.#spaceContext(), id.slice(), number);
+    if (founding.length > 0) {
+      try {
+        await space.commitReserved(founding).stored;
+      } catch (thrown) {
+        // Without its first commit nobody could ever write to it. Where this fails too, the next opening sees to it.
+        await this.#store.write([{ table: 'spaces', key: id, value: null }]).catch(() => {});
+        throw thrown;
+      }
+    }
+    if (isFirst) this.#home = toHex(id);
     this.#spaces.push(space);
     return space;
   }
@@ -313,7 +339,16 @@ export class Peer {
         `${event.device.slice(0, 7)} writes with a clock more than 24 h ahead of this one. Set its clock.`,
       );
     if (event.type === 'failed') this.#warn(`failed ${event.space.hex}`, `${event.space.name}: ${event.error.message}`);
-    this.#options.onEvent?.(event);
+    this.#emit(event);
+  }
+
+  /** A listener's fault is the program's own, and must not lose those who wait here their answers. */
+  #emit(event: PeerEvent): void {
+    try {
+      this.#options.onEvent?.(event);
+    } catch (thrown) {
+      this.#warn('listener', `onEvent threw: ${asTidelogError(thrown).message}`);
+    }
   }
 
   #warn(key: string, text: string): void {
@@ -432,7 +467,7 @@ export class Peer {
       }
       other.close();
     }
-    this.#options.onEvent?.({ type: 'connected', connection });
+    this.#emit({ type: 'connected', connection });
   }
 
   #onClosed(connection: Connection, error: TidelogError | null): void {
@@ -446,14 +481,14 @@ export class Peer {
       if (error?.code === 'fork') this.#warn(`fork ${connection.deviceId}`, error.message);
     }
     this.#dialer.ended(connection, error);
-    this.#options.onEvent?.({ type: 'disconnected', connection, error });
+    this.#emit({ type: 'disconnected', connection, error });
   }
 
   /** A space that a trusted device offers is taken; others' are not. */
   async #adoptOffered(device: Uint8Array, state: SpaceState): Promise<Space | null> {
     if (!this.#book.get(device).trusted || this.#spaces.length >= SPACES_MAX) return null;
     const space = await this.#addReplica(state.space, '', this.#options.only ?? null);
-    this.#options.onEvent?.({ type: 'adopted', space });
+    this.#emit({ type: 'adopted', space });
     return space;
   }
 
@@ -526,7 +561,7 @@ export class Peer {
       };
       this.#pending.add(pending);
       connection.answerPending();
-      this.#options.onEvent?.({ type: 'pending', pending });
+      this.#emit({ type: 'pending', pending });
       return;
     }
     try {
@@ -540,7 +575,7 @@ export class Peer {
       await this.#letIn(this.space(hex), device, pair.name, role);
       const space = this.space(hex);
       connection.answerPaired({ space: space.id, spaceName: space.name, role });
-      this.#options.onEvent?.({ type: 'paired', device: deviceId, name: pair.name, digits, space, role });
+      this.#emit({ type: 'paired', device: deviceId, name: pair.name, digits, space, role });
     } catch (thrown) {
       if (!(thrown instanceof TidelogError)) throw thrown;
       connection.refuse(thrown);
@@ -566,7 +601,7 @@ export class Peer {
         connection.answerPaired({ space: space.id, spaceName: space.name, role });
       }
     }
-    this.#options.onEvent?.({ type: 'paired', device: deviceId, name, digits, space, role });
+    this.#emit({ type: 'paired', device: deviceId, name, digits, space, role });
   }
 
   async reject(id: string): Promise<void> {
