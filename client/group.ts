@@ -59,6 +59,13 @@ export interface TailBlock {
   readonly rawBytes: number;
 }
 
+/** A fault after a job was admitted: what is in memory is half of it, so nothing of the group can be written. `cause` says what it was. */
+export class BrokenGroup extends Error {
+  constructor(cause: unknown) {
+    super('a group of writes is broken', { cause });
+  }
+}
+
 export class Group {
   readonly #context: GroupContext;
   readonly #state: StateDraft;
@@ -158,7 +165,11 @@ export class Group {
     const { view, log } = this.#context;
     const counting = admission.entries.filter((entry) => entry.kind === 'commit' && entry.counts) as AdmittedCommit[];
     const commits = counting.map((commit) => ({ author: authorOf(view, commit), changes: commit.parsed.changes }));
-    await this.#state.apply(commits, (subject) => log.replay(subject, this.entries));
+    try {
+      await this.#state.apply(commits, (subject) => log.replay(subject, this.entries));
+    } catch (thrown) {
+      throw new BrokenGroup(thrown);
+    }
   }
 
   /**

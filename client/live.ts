@@ -64,7 +64,12 @@ export class Live implements AsyncIterable<ResourceView | null> {
       while (this.#stale && !this.#closed) {
         this.#stale = false;
         const before = this.#value;
-        this.#value = await this.#read();
+        try {
+          this.#value = await this.#read();
+        } catch {
+          // The store fails, or is closed. Nobody waits for this read; the next change is read again.
+          continue;
+        }
         if (before !== undefined && before?.etag === this.#value?.etag) continue;
         this.#changed.notify();
         for (const callback of this.#subscribers) callback(this.#value);

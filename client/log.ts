@@ -72,10 +72,10 @@ export class Log {
     this.#view = view;
   }
 
-  /** Records of the blocks that hold entries after a cursor, in order. */
+  /** Records of the blocks that hold entries after a cursor, in order. Not of those that aren't flushed: others must not have what a power cut can take from us. */
   async blocksAfter(after: number, limit: number): Promise<PlacedBlock[]> {
     const { number } = this.#view;
-    const range = { gt: positionKey(number, after), lt: positionKey(number + 1, 0), limit };
+    const range = { gt: positionKey(number, after), lte: positionKey(number, this.#view.storedHead), limit };
     const found = this.#store.scan('blockIndex', range);
     return (found instanceof Promise ? await found : found).map(placed);
   }

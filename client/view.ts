@@ -154,18 +154,25 @@ export class View {
     this.number = number;
   }
 
-  /** Reads everything from the store, from scratch. */
+  /** Reads everything from the store, from scratch. What is there now stays until all of it is read: others look at it meanwhile. */
   async load(): Promise<void> {
     const bytes = await this.#store.get('spaces', this.space);
     if (!bytes) throw new TidelogError('data-damaged', `space ${this.hex} has no record`);
     const record = decodeSpace(bytes);
+    const chains: ChainRecord[] = [];
+    for await (const [, value] of scanSpace(this.#store, 'chains', this.number)) chains.push(decodeChain(value));
+    const facts: PlacedFact[] = [];
+    for await (const [key, value] of scanSpace(this.#store, 'facts', this.number)) {
+      facts.push({ position: keyPosition(key), ...decodeFact(value) });
+    }
+    const holes: { chain: number; seq: number; position: number }[] = [];
+    for await (const [key, value] of scanSpace(this.#store, 'holes', this.number)) {
+      holes.push({ ...keyHole(key), position: readU64(value, 0) });
+    }
     this.chains.length = 0;
     this.#chainByHex.clear();
-    for await (const [, value] of scanSpace(this.#store, 'chains', this.number)) this.#add(decodeChain(value));
-    this.facts = [];
-    for await (const [key, value] of scanSpace(this.#store, 'facts', this.number)) {
-      this.facts.push({ position: keyPosition(key), ...decodeFact(value) });
-    }
+    for (const chain of chains) this.#add(chain);
+    this.facts = facts;
     this.name = record.name;
     this.epoch = new Uint8Array(record.epoch);
     this.head = record.head;
@@ -177,16 +184,12 @@ export class View {
     this.clock = { last: record.clockUs };
     this.ownChain = record.ownChain === null ? null : this.chains[record.ownChain]!;
     this.holes.clear();
-    for await (const [key, value] of scanSpace(this.#store, 'holes', this.number)) {
-      const hole = keyHole(key);
-      this.holes.set(`${hole.chain} ${hole.seq}`, { ...hole, position: readU64(value, 0) });
-    }
+    for (const hole of holes) this.holes.set(`${hole.chain} ${hole.seq}`, hole);
     this.rebuild = record.rebuild;
     this.filter = record.filter;
     this.sweep = record.sweep;
     // The founding commit is the first of every log, so its chain is the first that a peer meets.
     this.founder = this.chains[0]?.device ?? null;
-    this.membership = null;
     this.judge();
     this.#digest = null;
   }

@@ -5,7 +5,7 @@
 import { BLOCK_ENTRIES_MAX, BLOCK_RAW_BYTES_TARGET } from '../protocol/constants.ts';
 import { asTidelogError, TidelogError } from '../protocol/errors.ts';
 import { batchOf, cutBlocks, packBatch } from './block.ts';
-import { Group, type GroupContext, type TailBlock } from './group.ts';
+import { BrokenGroup, Group, type GroupContext, type TailBlock } from './group.ts';
 import { fillHoles, type CommitEntry } from './holes.ts';
 import type { PlacedBlock } from './log.ts';
 import { rebuild } from './rebuild.ts';
@@ -52,6 +52,8 @@ export class Writer {
   /** Small blocks at the end of the log, oldest first. */
   #tail: TailBlock[] = [];
   #isDraining = false;
+  /** A write failed, and what is in memory may be ahead of the disk. */
+  #isStale = false;
   #drained: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -98,7 +100,7 @@ export class Writer {
       }
     } catch (thrown) {
       // A sweep or a merge failed after its writes were answered: what is on disk is whole, what is in memory may not be.
-      await this.#context.view.load();
+      await this.#reload().catch(() => {});
       this.#events.failed(asTidelogError(thrown));
     } finally {
       this.#isDraining = false;
@@ -106,8 +108,21 @@ export class Writer {
     if (this.#queue.length > 0) this.#drained = this.#drain();
   }
 
+  /** Reads what is in memory anew from the disk. Where the store fails at that too, it is tried again before the next write. */
+  async #reload(): Promise<void> {
+    this.#isStale = true;
+    await this.#context.view.load();
+    this.#isStale = false;
+  }
+
   async #writeGroup(): Promise<void> {
     const { view, store } = this.#context;
+    try {
+      if (this.#isStale) await this.#reload();
+    } catch (thrown) {
+      for (const job of this.#queue.splice(0)) job.reject(asTidelogError(thrown));
+      return;
+    }
     const group = new Group(this.#context);
     const taken: { job: Job<unknown>; value: unknown }[] = [];
     try {
@@ -116,23 +131,25 @@ export class Writer {
         try {
           taken.push({ job, value: await job.take(group) });
         } catch (thrown) {
-          job.reject(asTidelogError(thrown));
-          // A refusal undid itself. Anything else is a fault of ours, after which memory can't be trusted.
-          if (!(thrown instanceof TidelogError)) throw thrown;
+          // A refusal undid itself. After anything else the group can't be trusted.
+          const isRefusal = thrown instanceof TidelogError;
+          const reason = thrown instanceof BrokenGroup ? thrown.cause : thrown;
+          job.reject(asTidelogError(reason));
+          if (!isRefusal) throw reason;
         }
       }
       if (taken.length === 0) return;
       await store.write(group.finish());
       group.settle();
     } catch (thrown) {
-      await view.load();
+      await this.#reload().catch(() => {});
       const error = asTidelogError(thrown);
       for (const { job } of taken) job.reject(error);
       return;
     }
     this.#tail.push(...group.blocks);
-    this.#events.appended(group);
     try {
+      this.#events.appended(group);
       if (view.sweep) await this.#sweep();
       if (group.fills.length > 0) await this.#fill(group.fills);
     } finally {
