@@ -83,6 +83,9 @@ async function room(dataDir: string): Promise<Finding> {
 
 function others({ peers, spaces, pending, warnings }: StatusJson): Finding[] {
   const findings: Finding[] = warnings.map((says) => ({ check: 'warning', state: 'warning', says }));
+  for (const { name, address, error } of peers) {
+    if (error !== null) findings.push({ check: 'connection', state: 'warning', says: `${name || address}: ${error}` });
+  }
   for (const { name, clockSkewMs } of peers) {
     if (clockSkewMs !== null && Math.abs(clockSkewMs) > SKEW_MS_MAX) {
       const says = `${name}'s clock is ${Math.round(Math.abs(clockSkewMs) / 1000)} s ${clockSkewMs > 0 ? 'ahead of' : 'behind'} this one; set both by the network`;

@@ -50,9 +50,6 @@ export function startCommand(program: Command): void {
 }
 
 async function run(options: NodeOptions): Promise<void> {
-  // Loaded here alone: the other commands need no server, and start the faster without it.
-  const { startNode } = await import('../node.ts');
-  const node = await startNode(options);
   const { promise: signalled, resolve: stop } = Promise.withResolvers<void>();
   let asked = false;
   const onSignal = (): void => {
@@ -61,8 +58,12 @@ async function run(options: NodeOptions): Promise<void> {
     asked = true;
     stop();
   };
+  // Before the start: who asks in the middle of it gets a node that stops as it should.
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  // Loaded here alone: the other commands need no server, and start the faster without it.
+  const { startNode } = await import('../node.ts');
+  const node = await startNode(options);
   await signalled;
   await node.stop();
 }

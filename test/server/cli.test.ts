@@ -1,5 +1,5 @@
 /** The command line as a person or a script has it: real processes, real folders. */
-import { rm, stat, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -55,45 +55,6 @@ function errorOf({ code, stdout, stderr }: Outcome): unknown[] {
 }
 
 describe.concurrent('the command line', () => {
-  test('a device is made once; its key is for its user alone', async () => {
-    const dir = join(await folder(), 'data');
-    const [made] = await objects(dir, 'init', '--name', 'laptop');
-    expect(made).toMatchObject({ created: true, data: dir });
-    expect((await stat(join(dir, 'key'))).mode & 0o777).toBe(0o600);
-    const [again] = await objects(dir, 'init');
-    expect(again).toMatchObject({ created: false, id: made!['id'] });
-    expect(await output(dir, 'id')).toBe(`${String(made!['id'])}\n`);
-    expect(await objects(dir, 'status')).toMatchObject([
-      { device: { name: 'laptop', id: made!['id'] }, spaces: [], node: { running: false } },
-    ]);
-  });
-
-  test('set, get, unset, ls, rm, history, log: without a node', async () => {
-    const dir = await initialised();
-    await output(dir, 'set', 'note/1', 'title=Milk', 'n=42', 'list=[1,"a",null]', 'text=4 2', 'empty=', 'quoted="42"');
-    expect(await output(dir, 'get', 'note/1')).toBe(
-      ['empty=', 'list=[1,"a",null]', 'n=42', 'quoted="42"', 'text=4 2', 'title=Milk', ''].join('\n'),
-    );
-    await output(dir, 'unset', 'note/1', 'list', 'text');
-    expect(await objects(dir, 'get', 'note/1')).toEqual([{ empty: '', n: 42, quoted: '42', title: 'Milk' }]);
-    await output(dir, 'set', '..', 'v=1');
-    expect(await output(dir, 'ls')).toBe('..\nnote/1\n');
-    expect(await objects(dir, 'ls', 'note/')).toMatchObject([{ subject: 'note/1', properties: { title: 'Milk' } }]);
-    await output(dir, 'rm', '..');
-    expect(await output(dir, 'ls')).toBe('note/1\n');
-    const history = await objects(dir, 'history', 'note/1');
-    expect(history.map(({ deviceName, changes }) => [deviceName, Object.keys((changes as object[])[0]!)])).toEqual([
-      ['laptop', ['subject', 'set']],
-      ['laptop', ['subject', 'unset']],
-    ]);
-    const log = await objects(dir, 'log');
-    expect(log).toHaveLength(5);
-    expect(await objects(dir, 'log', '--after', String(log[2]!['cursor']), '--limit', '1')).toEqual([log[3]]);
-    expect((await output(dir, 'log')).split('\n')[1]).toMatch(
-      /^[0-9a-f]{16}-2\t[-0-9: ]{19}\tlaptop\tnote\/1 set title=Milk n=42/,
-    );
-  });
-
   test('the same with a node, which the commands find by themselves', async () => {
     const dir = await initialised();
     const { url, command } = await startNode(dir);
@@ -172,18 +133,6 @@ describe.concurrent('the command line', () => {
     await command.end('SIGKILL');
     expect(await output(dir, 'get', 'a')).toBe('v=1\n');
   });
-
-  test('doctor says what is fine and what is not', async () => {
-    const dir = await initialised();
-    const findings = await objects(dir, 'doctor');
-    expect(findings).toContainEqual({
-      check: 'node',
-      state: 'warning',
-      says: expect.stringContaining('tidelog start'),
-    });
-    expect(findings).toContainEqual({ check: 'settings', state: 'fine', says: join(dir, 'config.json') });
-    expect(findings.some(({ state }) => state === 'failed')).toBe(false);
-  });
 });
 
 describe.concurrent('import and export', () => {
@@ -216,33 +165,6 @@ describe.concurrent('import and export', () => {
     expect((await output(dir, 'export')).split('\n')).toHaveLength(3001);
     // It is over, so there is nothing to continue.
     expect(errorOf(await tidelog(dir, ['import', file, '--continue']))).toEqual([2, 'bad-argument']);
-  });
-
-  test('a malformed line stops it with its number; --continue goes on behind what is stored, and leaves out what is still wrong', async () => {
-    const dir = await initialised();
-    const file = join(await folder(), 'data.ndjson');
-    const write = (...all: string[]): Promise<void> => writeFile(file, lines(...all));
-    await write(line(1), line(2), '{"subject":"s/3","set":{}}', line(4), 'not json', line(6));
-
-    const stopped = await tidelog(dir, ['import', file]);
-    expect(errorOf(stopped)).toEqual([1, 'bad-line']);
-    expect(stopped.stderr).toMatch(/line 3: .*set is empty.*2 lines are stored/s);
-    expect(await output(dir, 'export')).toBe(lines(line(1), line(2)));
-
-    // Left as it is, line 3 is left out; line 5 is the next to stop it.
-    const again = await tidelog(dir, ['import', file, '--continue', '--json']);
-    expect(again.code).toBe(1);
-    expect(again.stderr).toContain('line 3 is left out');
-    expect(JSON.parse(again.stderr.split('\n').at(-2)!)).toMatchObject({
-      error: { code: 'bad-line', detail: { line: 5, lines: 4, because: 'bad-json' } },
-    });
-    expect(await output(dir, 'export')).toBe(lines(line(1), line(2), line(4)));
-
-    // Mended, line 5 is taken.
-    await write(line(1), line(2), '{"subject":"s/3","set":{}}', line(4), line(5), line(6));
-    expect(await output(dir, 'import', file, '--continue')).toBe('imported 2 lines in 1 commits\n');
-    expect(await output(dir, 'export')).toBe(lines(line(1), line(2), line(4), line(5), line(6)));
-    expect(await objects(dir, 'log')).toHaveLength(1 + 3);
   });
 
   test('--continue refuses another input', async () => {
