@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Plain JavaScript, because it must run under any Node: an older one can't read the TypeScript that this leads to.
-// The package `node` brings one that can, so this machine's own Node only has to be able to start it.
+// Plain JavaScript, because it must run under any Node. An older one can't read the TypeScript that this leads to, and for a newer one
+// uWebSockets.js has no binary. The package `node` brings the right one, so this machine's own only has to be able to start it.
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { createRequire } from 'node:module';
@@ -8,9 +8,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const [major, minor] = process.versions.node.split('.').map(Number);
-const isNewEnough = major > 22 || (major === 22 && minor >= 18);
+const isRight = major === 22 && minor >= 18;
 
-if (isNewEnough) {
+if (isRight) {
   await import('../server/cli/main.ts');
 } else {
   const require = createRequire(import.meta.url);
@@ -22,7 +22,7 @@ if (isNewEnough) {
   process.on('SIGINT', () => {});
   child.on('error', (error) => {
     process.stderr.write(
-      `tidelog: needs Node 22.18 or newer, and the one that comes with it does not start: ${error.message}\n`,
+      `tidelog: needs Node 22.18 or a later 22, and the one that comes with it does not start: ${error.message}\n`,
     );
     process.exitCode = 1;
   });
