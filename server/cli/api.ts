@@ -48,9 +48,9 @@ export interface Api {
 export async function openApi(dataDir: string): Promise<Api> {
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
-    const node = await findRunningNode(dataDir);
-    if (node?.url) return remoteApi(node.url, await readToken(dataDir));
     try {
+      const node = await findRunningNode(dataDir);
+      if (node?.url) return remoteApi(node.url, await readToken(dataDir));
       return localApi(await openPeer(dataDir));
     } catch (thrown) {
       const inUse = thrown instanceof TidelogError && thrown.code === 'data-in-use';
