@@ -20,7 +20,7 @@ import type { Change } from './body.ts';
 import type { Crypto } from './crypto.ts';
 import { equal, fromHex, toHex } from './bytes.ts';
 import { spaceId } from './commit.ts';
-import { parseDeviceId } from './device-id.ts';
+import { formatDeviceId, parseDeviceId } from './device-id.ts';
 import { checkDeviceKey } from './ed25519.ts';
 import { TidelogError } from './errors.ts';
 import { isName } from './value.ts';
@@ -125,7 +125,8 @@ export function readFacts(
 function readDevice(text: string): Uint8Array {
   try {
     const device = parseDeviceId(text);
-    if (checkDeviceKey(device)) return device;
+    // In the one form: two subjects for one device would show two devices, and be judged as one.
+    if (checkDeviceKey(device) && formatDeviceId(device) === text) return device;
   } catch (thrown) {
     if (!(thrown instanceof TidelogError)) throw thrown;
   }
@@ -161,7 +162,9 @@ export class Membership {
   readonly #cuts = new Map<string, Map<string, number>>();
   /** Whether a fact's author was an owner in its past, under the cuts known when it was asked. Emptied when a cut is added. */
   readonly #authored = new Map<Fact, boolean>();
-  /** `chain seq` of revocations that count: no later cut makes them void. */
+  /** The same if nothing had been revoked. */
+  readonly #authoredWithoutCuts = new Map<Fact, boolean>();
+  /** Commits with revocations that count: no later cut makes them void, nor what else they say. */
   readonly #countedRevocations = new Set<string>();
 
   constructor(founder: Uint8Array, facts: readonly Fact[]) {
@@ -170,7 +173,12 @@ export class Membership {
       if (fact.role !== null) push(this.#rolesByTarget, fact.target, { fact, role: fact.role });
       push(this.#factsByAuthor, fact.author, fact);
     }
-    this.#judgeRevocations();
+    // A revocation can give a role back, where it makes void what took the role away. Then those who have it again are judged again.
+    let counted: number;
+    do {
+      counted = this.#countedRevocations.size;
+      this.#judgeRevocations();
+    } while (this.#countedRevocations.size > counted);
   }
 
   /** Owners in order of seniority; each one's revocations, and then the owners that it made. */
@@ -181,7 +189,7 @@ export class Membership {
       const facts = (this.#factsByAuthor.get(owner) ?? []).toSorted(byTimeThenPlace);
       for (const fact of facts) {
         if (fact.revoked === null || !this.#isAuthored(fact, true)) continue;
-        this.#countedRevocations.add(`${fact.chain} ${fact.seq}`);
+        this.#countedRevocations.add(placeOf(fact));
         this.#cut(fact.target, fact.revoked);
       }
       for (const fact of facts) {
@@ -204,18 +212,21 @@ export class Membership {
   }
 
   #isAuthored(fact: Fact, underCuts: boolean): boolean {
+    if (underCuts && this.#countedRevocations.has(placeOf(fact))) return true;
     if (underCuts && this.#isPastCut(fact.author, fact.chain, fact.seq)) return false;
-    if (!underCuts) return this.#roleAt(fact.author, (chain) => seenBy(fact, chain), false) === 'owner';
-    const known = this.#authored.get(fact);
-    if (known !== undefined) return known;
-    const authored = this.#roleAt(fact.author, (chain) => seenBy(fact, chain), true) === 'owner';
-    this.#authored.set(fact, authored);
+    // Without a memory, two owners who change each other n times would cost 2^n.
+    const known = underCuts ? this.#authored : this.#authoredWithoutCuts;
+    let authored = known.get(fact);
+    if (authored === undefined) {
+      authored = this.#roleAt(fact.author, (chain) => seenBy(fact, chain), underCuts) === 'owner';
+      known.set(fact, authored);
+    }
     return authored;
   }
 
   #isPastCut(device: string, chain: string, seq: number): boolean {
     const cuts = this.#cuts.get(device);
-    return cuts !== undefined && seq > (cuts.get(chain) ?? 0) && !this.#countedRevocations.has(`${chain} ${seq}`);
+    return cuts !== undefined && seq > (cuts.get(chain) ?? 0);
   }
 
   /** The role by the writes in `past` that no other of them replaces; between concurrent ones the later, then the greater device key. */
@@ -273,6 +284,7 @@ export class Membership {
     const device = toHex(commit.device);
     const allows = (role: Role | null): boolean => role === 'owner' || (role === 'writer' && !commit.membership);
     if (!allows(this.#roleAt(device, commit.past, false))) return 'unauthorized';
+    if (this.#countedRevocations.has(placeOf(commit))) return 'counts';
     if (this.#isPastCut(device, commit.chain, commit.seq)) return 'void';
     return allows(this.#roleAt(device, commit.past, true)) ? 'counts' : 'void';
   }
@@ -280,6 +292,10 @@ export class Membership {
 
 function seenBy(fact: Fact, chain: string): number {
   return chain === fact.chain ? fact.seq - 1 : (fact.past.get(chain) ?? 0);
+}
+
+function placeOf({ chain, seq }: { readonly chain: string; readonly seq: number }): string {
+  return `${chain} ${seq}`;
 }
 
 function byTimeThenPlace(a: Fact, b: Fact): number {
