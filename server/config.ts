@@ -107,7 +107,7 @@ function defaultName(): string {
 }
 
 /** Checks what a file or a request says. Throws `bad-config`, which names the setting. */
-function checkSettings(given: Readonly<Record<string, unknown>>): Partial<Config> {
+export function checkSettings(given: Readonly<Record<string, unknown>>): Partial<Config> {
   for (const [key, value] of Object.entries(given)) {
     if (!Object.hasOwn(SETTINGS, key))
       throw new TidelogError('bad-config', `there is no setting ${JSON.stringify(key)}; there are ${KEYS.join(', ')}`, {

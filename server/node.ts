@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 
 import type { Peer } from '../client/peer.ts';
 import { addressesOf, urlOf } from './addresses.ts';
+import { checkSettings } from './config.ts';
 import { startHttpServer, type HttpServer } from './http-server.ts';
 import { createHandler } from './http/router.ts';
 import { logEvent } from './log.ts';
@@ -38,9 +39,10 @@ export interface StartedNode {
 /** How long requests under way may take to end when the node stops. */
 const STOP_PATIENCE_MS = 5000;
 
-/** Throws `port-in-use`, `data-missing`, `data-in-use` and what else opening a data folder throws. */
+/** Throws `bad-config`, `port-in-use`, `data-missing`, `data-in-use` and what else opening a data folder throws. */
 export async function startNode(options: NodeOptions): Promise<StartedNode> {
-  const { dataDir, log } = options;
+  const { dataDir, log, connect = [] } = options;
+  checkSettings({ connect });
   let port = 0;
   let host = '';
   const addresses = (): string[] => addressesOf(host, port);
@@ -49,7 +51,7 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
   const { values } = config;
   host = options.host ?? values.host;
   let stopping = false;
-  let server: HttpServer;
+  let server: HttpServer | null = null;
   try {
     const metrics = createMetrics(peer);
     const ready = (): boolean => !stopping;
@@ -65,15 +67,16 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
       log,
     });
     port = server.port;
+    peer.dialKnown();
+    for (const address of new Set([...values.connect, ...connect])) peer.dial(address);
   } catch (thrown) {
+    server?.close();
     await opened.close();
     throw thrown;
   }
 
   const url = urlOf(host, port);
   opened.announce(url);
-  peer.dialKnown();
-  for (const address of new Set([...values.connect, ...(options.connect ?? [])])) peer.dial(address);
   log.info({ url, device: peer.id, name: peer.name, data: dataDir }, 'started');
 
   let stopped: Promise<void> | null = null;
@@ -83,8 +86,11 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
     server.stopAccepting();
     await server.idle(STOP_PATIENCE_MS);
     // Connections end with `shutting-down`, what they brought is stored, the store closes; then nothing is left to cut but idle sockets.
-    await opened.close();
-    server.close();
+    try {
+      await opened.close();
+    } finally {
+      server.close();
+    }
     log.info('stopped');
   };
   return { peer, url, port, addresses, stop: () => (stopped ??= stop()) };

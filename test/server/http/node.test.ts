@@ -119,6 +119,7 @@ test('a second node on the folder, or on the port, is refused with what holds it
     code: 'port-in-use',
     detail: { port: node.port },
   });
+  await expect(startTestNode({ connect: ['nonsense'] })).rejects.toMatchObject({ code: 'bad-config' });
   expect((await fetch(`${node.url}/healthz`)).status).toBe(200);
 });
 
