@@ -55,8 +55,8 @@ export interface Incoming {
   readonly credit: number;
   /** Cursor up to which the host has stored. */
   readonly stored: number;
-  /** A CAUGHT_UP that waits until what came before it is stored. */
-  readonly pendingCaughtUp: { readonly last: number; readonly digest: Uint8Array } | null;
+  /** A CAUGHT_UP that waits until what came before it, up to `after`, is stored. */
+  readonly pendingCaughtUp: { readonly after: number; readonly last: number; readonly digest: Uint8Array } | null;
 }
 
 /** A subscription of theirs: batches go out. */
@@ -372,12 +372,6 @@ function ours(state: SessionState, subscription: number, what: string): Incoming
 
 function onBatch(state: SessionState, batch: BatchMessage): Step {
   const incoming = ours(state, batch.subscription, 'BATCH');
-  if (incoming.pendingCaughtUp !== null && batch.prev !== incoming.pendingCaughtUp.last) {
-    throw new TidelogError(
-      'cursor-mismatch',
-      `the batch begins at ${batch.prev}, CAUGHT_UP was at ${incoming.pendingCaughtUp.last}`,
-    );
-  }
   if (incoming.cursor !== null && batch.prev !== incoming.cursor) {
     throw new TidelogError(
       'cursor-mismatch',
@@ -400,9 +394,11 @@ function onCaughtUp(
   { subscription, last, digest }: Extract<Message, { type: 'CAUGHT_UP' }>,
 ): Step {
   const incoming = ours(state, subscription, 'CAUGHT_UP');
-  if (last < (incoming.cursor ?? 0))
-    throw new TidelogError('cursor-mismatch', `CAUGHT_UP at ${last}, after a batch that ended at ${incoming.cursor}`);
-  return settleCaughtUp(state, { ...incoming, cursor: last, pendingCaughtUp: { last, digest } });
+  const { cursor, pendingCaughtUp } = incoming;
+  if (last < (cursor ?? 0))
+    throw new TidelogError('cursor-mismatch', `CAUGHT_UP at ${last}, after a batch that ended at ${cursor}`);
+  const after = pendingCaughtUp?.last === cursor ? pendingCaughtUp.after : (cursor ?? 0);
+  return settleCaughtUp(state, { ...incoming, cursor: last, pendingCaughtUp: { after, last, digest } });
 }
 
 function onStored(state: SessionState, subscription: number, last: number, bytes: number): Step {
@@ -413,14 +409,14 @@ function onStored(state: SessionState, subscription: number, last: number, bytes
   return [settled, [send({ type: 'ACK', subscription, last, credit: bytes }), ...effects]];
 }
 
-/** CAUGHT_UP takes effect, and is acknowledged, once all that came before it is stored. */
+/** CAUGHT_UP takes effect, and is acknowledged, once all that came before it is stored; what came since may still be under way. */
 function settleCaughtUp(state: SessionState, incoming: Incoming): Step {
-  const { pendingCaughtUp, unacknowledged, subscription, space, stored } = incoming;
-  if (pendingCaughtUp === null || unacknowledged > 0) return [withIncoming(state, incoming), []];
+  const { pendingCaughtUp, subscription, space, stored } = incoming;
+  if (pendingCaughtUp === null || stored < pendingCaughtUp.after) return [withIncoming(state, incoming), []];
   const { last, digest } = pendingCaughtUp;
   const effects: Effect[] = [{ type: 'caughtUp', subscription, space, last, digest }];
   if (last > stored) effects.unshift(send({ type: 'ACK', subscription, last, credit: 0 }));
-  return [withIncoming(state, { ...incoming, stored: last, pendingCaughtUp: null }), effects];
+  return [withIncoming(state, { ...incoming, stored: Math.max(stored, last), pendingCaughtUp: null }), effects];
 }
 
 function onUnsubscribed(state: SessionState, subscription: number, fault: Fault | null): Step {
