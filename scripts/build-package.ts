@@ -45,6 +45,9 @@ for (const [name, target] of Object.entries(manifest.exports)) {
 writeFileSync(join(dist, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 
 for (const file of ['README.md', 'LICENSE', 'docs']) cpSync(join(root, file), join(dist, file), { recursive: true });
-const bin = readFileSync(join(root, 'bin', 'tidelog.js'), 'utf8').replace('../server/cli/main.ts', '../server/cli/main.js');
+const bin = readFileSync(join(root, 'bin', 'tidelog.js'), 'utf8').replace(
+  '../server/cli/main.ts',
+  '../server/cli/main.js',
+);
 mkdirSync(join(dist, 'bin'));
 writeFileSync(join(dist, 'bin', 'tidelog.js'), bin, { mode: 0o755 });
