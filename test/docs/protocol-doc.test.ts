@@ -105,19 +105,19 @@ test('the roles are the four', () => {
   );
 });
 
-const IN_UNSUBSCRIBED: readonly ErrorCode[] = [
+const IN_UNSUBSCRIBED: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'cursor-epoch',
   'cursor-too-old',
   'cursor-too-new',
   'unknown-space',
   'bad-request',
-];
+]);
 
 /** Where an error is meant to travel. */
 function carrierOf(code: ErrorCode): string {
   if (code === 'pairing-pending') return 'REFUSED';
   if (code.startsWith('invite-') || code === 'pairing-rejected') return 'REFUSED, ERROR';
-  if (IN_UNSUBSCRIBED.includes(code)) return 'UNSUBSCRIBED';
+  if (IN_UNSUBSCRIBED.has(code)) return 'UNSUBSCRIBED';
   return ERRORS[code].close === null ? '' : 'ERROR';
 }
 
