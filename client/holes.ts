@@ -2,16 +2,18 @@
  * Holes: erased commits that no revocation explains. Somebody along the way withheld their content. They are reported, and asked for
  * elsewhere: to the next peer this one says that it has the chain only up to the hole. A body that then comes fits its hash or is not taken.
  */
-import { decodeKnownBody } from '../protocol/body.ts';
+import { decodeBody, decodeKnownBody } from '../protocol/body.ts';
 import { equal } from '../protocol/bytes.ts';
 import type { AuthenticEntry } from '../protocol/authenticate.ts';
+import { TidelogError } from '../protocol/errors.ts';
+import { changesMembership, readFacts } from '../protocol/membership.ts';
 import type { ChainHead } from '../protocol/vector.ts';
-import { batchOf, packBatch, type BlockEntry } from './block.ts';
+import { batchOf, cutBlocks, describeBlock, packBatch, type BlockEntry } from './block.ts';
 import type { GroupContext } from './group.ts';
 import type { Log, LogEntry, PlacedBlock } from './log.ts';
 import type { StoreOp } from './store.ts';
-import { encodeBlock, encodeBlockRecord, holeKey, knowsKey, positionKey, seqValue } from './tables.ts';
-import type { View } from './view.ts';
+import { encodeBlock, encodeBlockRecord, encodeFact, holeKey, knowsKey, positionKey, seqValue } from './tables.ts';
+import type { Chain, PlacedFact, View } from './view.ts';
 
 export type CommitEntry = Extract<AuthenticEntry, { kind: 'commit' }>;
 
@@ -44,62 +46,135 @@ export async function headsBeforeHoles(view: View, log: Log): Promise<ChainHead[
 }
 
 /**
- * Puts bodies into their holes: the log's blocks, and what their authors had seen. The caller rebuilds the state afterwards, because every later commit
- * of those chains was applied without knowing it. Bodies that don't fit are left out.
+ * Puts bodies into their holes: the log's blocks, what their authors had seen, and what they say of members. Each is judged as when it
+ * comes in the ordinary way; what is not as it should be stays a hole. The caller sweeps, and rebuilds the state, because every later
+ * commit of those chains was applied without knowing it.
  */
 export async function fillHoles(
   context: GroupContext,
   candidates: readonly CommitEntry[],
 ): Promise<{ ops: StoreOp[]; filled: number }> {
-  const { view, log, codecs } = context;
+  const { view, log } = context;
   const ops: StoreOp[] = [];
   const blocks = new Map<number, { block: PlacedBlock; entries: BlockEntry[] }>();
+  const learned: Learned[] = [];
   let filled = 0;
-  for (const {
-    chain: { id: chainId },
-    seq,
-    id,
-    bodyHash,
-    body,
-  } of candidates) {
-    const chain = view.chainById(chainId)!;
+  for (const candidate of candidates) {
+    const { seq, body } = candidate;
+    const chain = view.chainById(candidate.chain.id)!;
     const hole = view.holes.get(holeName(chain.number, seq));
     if (!hole) continue;
-    const found = await entryAt(log, hole.position);
-    const { entry } = found;
-    if (entry.kind !== 'erased' || !equal(entry.id, id) || !equal(entry.bodyHash, bodyHash)) continue;
-    const open = blocks.get(found.block.last) ?? { block: found.block, entries: [...found.entries] };
-    blocks.set(found.block.last, open);
-    const { prev, signature } = entry;
-    open.entries[hole.position - found.block.first] = { kind: 'commit', chain, seq, prev, signature, body };
-    await view.loadKnows(chain);
-    for (const dep of decodeKnownBody(body).deps) {
-      const other = view.chainById(dep.chain);
-      if (!other) continue;
-      ops.push({
-        table: 'knows',
-        key: knowsKey(view.number, chain.number, other.number, seq),
-        value: seqValue(dep.seq),
-      });
-      if (chain.saw(other.number) < dep.seq) chain.knows!.set(other.number, dep.seq);
+    const { block, entries, entry } = await entryAt(log, hole.position);
+    if (entry.kind !== 'erased' || !equal(entry.id, candidate.id) || !equal(entry.bodyHash, candidate.bodyHash))
+      continue;
+    const judged = await judge(context, entry, body, learned);
+    if (judged === null) continue;
+    learned.push(...judged.learned);
+    if (judged.fact) {
+      view.facts = [...view.facts, judged.fact].toSorted((a, b) => a.position - b.position);
+      view.judge();
+      view.sweep = true;
+      ops.push({ table: 'facts', key: positionKey(view.number, hole.position), value: encodeFact(judged.fact) });
     }
+    const open = blocks.get(block.last) ?? { block, entries: [...entries] };
+    blocks.set(block.last, open);
+    const { prev, signature } = entry;
+    open.entries[hole.position - block.first] = { kind: 'commit', chain, seq, prev, signature, body };
     ops.push({ table: 'holes', key: holeKey(view.number, chain.number, seq), value: null });
     view.holes.delete(holeName(chain.number, seq));
     view.commits++;
     filled++;
   }
-  for (const { block, entries } of blocks.values()) {
-    const packed = packBatch(codecs, batchOf(entries));
-    const key = positionKey(view.number, block.last);
-    // What the block holds is no longer what its filter over subjects says: without one, every history looks into it.
-    const record = { ...block, rawBytes: packed.rawBytes, dataBytes: packed.data.length, subjects: null };
+  for (const { chain, at, other, seq } of learned) {
+    ops.push({ table: 'knows', key: knowsKey(view.number, chain.number, other, at), value: seqValue(seq) });
+    await view.loadKnows(chain);
+    if (chain.saw(other) < seq) chain.learn(at, other, seq);
+    chain.learned.length = 0;
+  }
+  for (const { block, entries } of blocks.values()) ops.push(...replaceBlock(context, block, entries));
+  return { ops, filled };
+}
+
+/** The author of `chain` had seen `other` up to `seq` at its own `at`. */
+interface Learned {
+  readonly chain: Chain;
+  readonly at: number;
+  readonly other: number;
+  readonly seq: number;
+}
+
+/** null for a body that could not have been taken in at this place. `before` was learned from bodies that are being filled in with it. */
+async function judge(
+  { view, log }: GroupContext,
+  { chain, seq, position }: LogEntry,
+  bytes: Uint8Array,
+  before: readonly Learned[],
+): Promise<{ learned: Learned[]; fact: PlacedFact | null } | null> {
+  try {
+    const { time, deps, changes } = decodeBody(bytes);
+    const learned: Learned[] = [];
+    for (const dep of deps) {
+      const other = view.chainById(dep.chain);
+      if (!other || other === chain || !(await log.hasBefore(position, other, dep.seq))) return null;
+      learned.push({ chain, at: seq, other: other.number, seq: dep.seq });
+    }
+    const membership = changesMembership(changes);
+    const statements = membership ? readFacts(changes) : [];
+    const past = new Map<string, number>();
+    for (const number of new Set(view.facts.map((fact) => fact.chain))) {
+      const told = [...before, ...learned].filter(
+        (each) => each.chain === chain && each.other === number && each.at <= seq,
+      );
+      past.set(
+        view.chains[number]!.hex,
+        Math.max(await view.seenByStored(chain.number, seq, number), ...told.map((each) => each.seq)),
+      );
+    }
+    const verdict = view.membership!.verdict({
+      device: chain.device,
+      chain: chain.hex,
+      seq,
+      past: (hex) => past.get(hex) ?? 0,
+      membership,
+    });
+    if (verdict === 'unauthorized' || (verdict === 'void' && !membership)) return null;
+    if (!membership) return { learned, fact: null };
+    const pastFacts = [...past].flatMap(([hex, seen]): [number, number][] => {
+      const other = view.chainByHex(hex)!;
+      return other === chain || seen === 0 ? [] : [[other.number, seen]];
+    });
+    return { learned, fact: { position, chain: chain.number, seq, time, past: pastFacts, statements } };
+  } catch (thrown) {
+    if (thrown instanceof TidelogError && (thrown.code === 'bad-commit' || thrown.code === 'commit-too-large'))
+      return null;
+    throw thrown;
+  }
+}
+
+/** The same entries in the place of a block; in several blocks where they have become too large for one. */
+function replaceBlock({ view, codecs }: GroupContext, block: PlacedBlock, entries: readonly BlockEntry[]): StoreOp[] {
+  const replaced = positionKey(view.number, block.last);
+  const ops: StoreOp[] = [
+    { table: 'blocks', key: replaced, value: null },
+    { table: 'blockIndex', key: replaced, value: null },
+  ];
+  view.blockBytes -= block.dataBytes;
+  let position = block.first;
+  for (const part of cutBlocks(entries)) {
+    const placed = part.map((entry) => ({ ...entry, position: position++ }));
+    const packed = packBatch(codecs, batchOf(placed));
+    const key = positionKey(view.number, position - 1);
     ops.push(
       { table: 'blocks', key, value: encodeBlock(packed) },
-      { table: 'blockIndex', key, value: encodeBlockRecord(record) },
+      {
+        table: 'blockIndex',
+        key,
+        value: encodeBlockRecord(describeBlock(placed, packed, ({ body }) => decodeKnownBody(body))),
+      },
     );
-    view.blockBytes += packed.data.length - block.dataBytes;
+    view.blockBytes += packed.data.length;
   }
-  return { ops, filled };
+  return ops;
 }
 
 export function holeName(chain: number, seq: number): string {

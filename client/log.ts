@@ -80,7 +80,7 @@ export class Log {
     return (found instanceof Promise ? await found : found).map(placed);
   }
 
-  /** The last blocks that begin at or before a position, newest first. */
+  /** The last blocks that end at or before a position, newest first. */
   async blocksBack(from: number, limit: number): Promise<PlacedBlock[]> {
     const { number } = this.#view;
     const range = { gte: positionKey(number, 0), lte: positionKey(number, from), reverse: true, limit };
@@ -157,6 +157,26 @@ export class Log {
       if (!again || again.last === block.last) throw thrown;
       return [await this.entries(again), again.last];
     }
+  }
+
+  /** Does an entry stand in the log before a position? Or a gap that skips over it. Looks back block by block. */
+  async hasBefore(position: number, chain: Chain, seq: number): Promise<boolean> {
+    const [own] = await this.blocksAfter(position - 1, 1);
+    for (let from = own?.last ?? 0; from > 0;) {
+      const blocks = await this.blocksBack(from, RECORDS_PER_READ);
+      for (const block of blocks) {
+        const range = block.ranges.find(({ chain: number }) => number === chain.number);
+        if (range && range.last >= seq) {
+          if (block.last < position) return true;
+          const entries = await this.entries(block);
+          if (entries.some((entry) => entry.position < position && entry.chain === chain && entry.seq >= seq))
+            return true;
+        }
+      }
+      if (blocks.length === 0) return false;
+      from = blocks.at(-1)!.first - 1;
+    }
+    return false;
   }
 
   // ---- for followers

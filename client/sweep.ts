@@ -13,7 +13,16 @@ import { holeName } from './holes.ts';
 import type { LogEntry, PlacedBlock } from './log.ts';
 import { matchesFilter, StateDraft } from './state.ts';
 import type { StoreOp } from './store.ts';
-import { encodeBlock, encodeBlockRecord, encodeSpace, keyHole, positionKey, subjectKey } from './tables.ts';
+import {
+  encodeBlock,
+  encodeBlockRecord,
+  encodeSpace,
+  holeKey,
+  keyHole,
+  positionKey,
+  seqValue,
+  subjectKey,
+} from './tables.ts';
 import { scanSpace, type Chain, type View } from './view.ts';
 
 export interface Sweep {
@@ -36,6 +45,13 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
     let changed = false;
     const entries: BlockEntry[] = [];
     for (const entry of await log.entries(block)) {
+      if (entry.kind === 'erased' && !view.explainsErased(entry.chain, entry.seq)) {
+        // The revocation that erased it has become void itself: it is asked for elsewhere.
+        const { position, seq } = entry;
+        const chain = entry.chain.number;
+        ops.push({ table: 'holes', key: holeKey(view.number, chain, seq), value: seqValue(position) });
+        view.holes.set(holeName(chain, seq), { chain, seq, position });
+      }
       const body = entry.kind === 'commit' ? decodeKnownBody(entry.body) : null;
       if (entry.kind !== 'commit' || body === null || !(await judge.isVoid(entry, body))) {
         entries.push(entry);
@@ -83,7 +99,7 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
   for await (const [key] of scanSpace(store, 'holes', view.number)) {
     const { chain: number, seq } = keyHole(key);
     const chain = view.chains[number]!;
-    if (seq <= membership.lastCounting(chain.deviceHex, chain.hex)) continue;
+    if (!view.explainsErased(chain, seq)) continue;
     ops.push({ table: 'holes', key, value: null });
     view.holes.delete(holeName(number, seq));
   }
@@ -111,7 +127,7 @@ class Judge {
   readonly #membership: Membership;
   /** Chain number → last seq that counts, of chains that go on past it. */
   readonly #cuts = new Map<number, number>();
-  /** A grant is void: then any chain may hold commits that it allowed. */
+  /** A grant is void: then any chain may hold commits that it allowed. Or a revocation is: then any may lack commits that it erased. */
   readonly #everything: boolean;
 
   constructor(view: View, membership: Membership) {
@@ -123,7 +139,10 @@ class Judge {
     }
     this.#everything = view.facts.some((fact) => {
       const { deviceHex, hex } = view.chains[fact.chain]!;
-      return fact.statements.some(({ role }) => role !== null) && fact.seq > membership.lastCounting(deviceHex, hex);
+      return (
+        fact.statements.some(({ role, revoked }) => role !== null || revoked !== null) &&
+        fact.seq > membership.lastCounting(deviceHex, hex)
+      );
     });
   }
 

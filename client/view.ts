@@ -338,6 +338,21 @@ export class View {
     return this.#digest;
   }
 
+  /** Did anybody ever give it a role, even where that has become void? */
+  wasNamed({ device, deviceHex }: Chain): boolean {
+    if (this.isFounder(device)) return true;
+    return this.facts.some(({ statements }) =>
+      statements.some(({ target, role }) => target === deviceHex && role !== null),
+    );
+  }
+
+  /** Is there a revocation that says why an entry is erased: of its device, or of whoever let that in? */
+  explainsErased({ device, deviceHex, hex }: Chain, seq: number): boolean {
+    return (
+      this.membership !== null && (seq > this.membership.lastCounting(deviceHex, hex) || this.roleOf(device) === null)
+    );
+  }
+
   isFounder(device: Uint8Array): boolean {
     return this.founder !== null && equal(this.founder, device);
   }

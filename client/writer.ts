@@ -170,6 +170,7 @@ export class Writer {
     if (filled === 0) return;
     view.rebuild = true;
     await store.write([...ops, { table: 'spaces', key: view.space, value: encodeSpace(view.record()) }]);
+    if (view.sweep) await this.#sweep();
     await rebuild(this.#context);
     this.#events.filled(filled);
   }
