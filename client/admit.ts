@@ -228,6 +228,9 @@ export function admitBatch(view: View, crypto: Crypto, batch: AuthenticBatch, no
       }
       admitEntry(passage, chain, entry);
     }
+    // A block is stored as it came, and each chain that it lists is looked up when it is read.
+    if (chains.size < batch.chains.length)
+      throw new TidelogError('bad-batch', 'it lists a chain of which it has no entry');
   } catch (thrown) {
     passage.undo.run();
     throw thrown;
@@ -250,9 +253,8 @@ function admitEntry(passage: Passage, chain: Chain, entry: AuthenticEntry): void
     passage.entries.push({ ...place, kind: 'gap', seqBefore: chain.seq });
   } else if (entry.kind === 'erased') {
     if (view.membership === null) throw new TidelogError('bad-space', 'its first commit is erased');
-    if (!view.membership.hasRoleEver(chain.device))
-      throw new TidelogError('unauthorized', `an erased commit of chain ${chain.hex}`);
-    const isExplained = entry.seq > view.membership.lastCounting(chain.deviceHex, chain.hex);
+    if (!view.wasNamed(chain)) throw new TidelogError('unauthorized', `an erased commit of chain ${chain.hex}`);
+    const isExplained = view.explainsErased(chain, entry.seq);
     if (!isExplained) {
       const name = holeName(chain.number, entry.seq);
       view.holes.set(name, { chain: chain.number, seq: entry.seq, position: place.position });

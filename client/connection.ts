@@ -80,6 +80,8 @@ interface Follower {
 /** Bytes in the socket's buffer above which nothing more is read for it, and below which reading goes on. */
 const BUFFERED_HIGH_BYTES = 1024 * 1024;
 const BUFFERED_LOW_BYTES = 256 * 1024;
+/** Whoever makes this side answer and reads no answers is let go. Above what the batches of many subscriptions may take at once. */
+const BUFFERED_MAX_BYTES = 16 * 1024 * 1024;
 /** Unpacked bytes of batches that are being taken in at once: small data may unpack to much. */
 const INGEST_RAW_BYTES_MAX = 16 * 1024 * 1024;
 /** Messages that may wait while a pairing is being decided. */
@@ -106,6 +108,8 @@ export class Connection {
   /** Batches that wait for those before them. */
   readonly #batches: { subscription: number; space: Space; message: BatchMessage }[] = [];
   #ingestingRawBytes = 0;
+  /** Broken once a batch was refused: none behind it is taken. */
+  readonly #line = { isBroken: false };
   /** Spaces (hex) that we follow there, or are about to. */
   readonly #followed = new Set<string>();
   /** Space (hex) → the last that they said of their log. */
@@ -236,6 +240,9 @@ export class Connection {
     this.bytesOut += bytes.length;
     this.#host.counters.bytesOut += bytes.length;
     this.#transport.send(bytes);
+    // Not thrown: whoever sends is in the middle of something, and the end is the same.
+    if (this.#transport.bufferedBytes > BUFFERED_MAX_BYTES)
+      this.#end(new TidelogError('too-many', 'bytes wait for a reader that takes none'));
   }
 
   #send(message: Message): void {
@@ -426,7 +433,11 @@ export class Connection {
       }
       const epoch = this.remoteHeads.get(space.hex)?.epoch;
       if (!epoch) throw new Error('a batch came from a space that was never offered');
-      const { added, duplicates } = await space.ingest(batch, message, { device: this.device, epoch });
+      const { added, duplicates } = await space.ingest(batch, message, {
+        device: this.device,
+        epoch,
+        line: this.#line,
+      });
       counters.entriesReceived += added;
       counters.duplicates += duplicates;
     } finally {

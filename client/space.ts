@@ -188,8 +188,10 @@ export class Space {
         context.onEvent({ type: 'membership', space: this });
       },
       filled: (count) => {
+        this.#names = null;
         for (const live of this.#lives) live.refresh();
         context.onEvent({ type: 'filled', space: this, count });
+        context.onEvent({ type: 'membership', space: this });
       },
       failed: (error) => context.onEvent({ type: 'failed', space: this, error }),
     });
@@ -596,17 +598,31 @@ export class Space {
     return authenticate(crypto, this.id, decodeBatch(unpack(codecs, message)));
   }
 
-  /** Stores what is new in a batch, and our cursor in the sender's log with it. Throws what is wrong with it; then nothing of it was taken. */
+  /**
+   * Stores what is new in a batch, and our cursor in the sender's log with it. Throws what is wrong with it; then nothing of it was taken, and nothing
+   * of those behind it on the same line will be: their cursor would pass over it.
+   */
   ingest(
     batch: AuthenticBatch,
     message: BatchMessage,
-    from: { device: Uint8Array; epoch: Uint8Array },
+    from: { readonly device: Uint8Array; readonly epoch: Uint8Array; readonly line: { isBroken: boolean } },
   ): Promise<Ingested> {
-    return this.#writer.run(async (group) => {
-      const { entries, duplicates } = await group.addBatch(batch, message);
-      group.setCursor(from.device, { epoch: from.epoch, seq: message.last });
-      return { added: entries.length, duplicates };
+    const { device, epoch, line } = from;
+    const ingested = this.#writer.run(async (group) => {
+      if (line.isBroken) throw new TidelogError('aborted', 'a batch before it was refused');
+      try {
+        const { entries, duplicates } = await group.addBatch(batch, message);
+        group.setCursor(device, { epoch, seq: message.last });
+        return { added: entries.length, duplicates };
+      } catch (thrown) {
+        line.isBroken = true;
+        throw thrown;
+      }
     });
+    ingested.catch(() => {
+      line.isBroken = true;
+    });
+    return ingested;
   }
 
   /** Saves where we are in another device's log, when no batch did. */
