@@ -484,6 +484,39 @@ describe('revocation', () => {
     expect(membership.roleOf(keyOf('cyd'))).toBeNull();
     expect(h.verdicts(grant, revocation)).toEqual(['counts', 'counts']);
   });
+
+  test('a grant that was made good by a grant that is cut later is void too', () => {
+    const h = new History();
+    h.grant('founder', 'ann', 'owner');
+    h.grant('founder', 'bea', 'owner');
+    h.sync('founder', 'ann');
+    h.sync('founder', 'bea');
+    h.grant('ann', 'cyd', 'owner');
+    h.sync('ann', 'cyd');
+    const grant = h.grant('cyd', 'dan', 'owner');
+    h.grant('bea', 'stranger', 'owner');
+    h.sync('bea', 'stranger');
+    // Junior to all of them: it is judged when they have been found good.
+    h.revoke('stranger', 'ann', {});
+    expect(h.verdicts(grant)).toEqual(['void']);
+    expect([h.role('cyd'), h.role('dan')]).toEqual([null, null]);
+  });
+
+  test('a revocation that gives its author a role back lets what that one revoked count', () => {
+    const h = new History();
+    for (const name of ['ann', 'bea', 'cyd', 'stranger'] as const) h.grant('founder', name, 'owner');
+    for (const name of ['ann', 'bea', 'cyd', 'stranger'] as const) h.sync('founder', name);
+    const demotion = h.grant('bea', 'ann', 'reader');
+    h.sync('bea', 'cyd');
+    const promotion = h.grant('cyd', 'ann', 'owner');
+    h.sync('cyd', 'ann');
+    const byAnn = h.revoke('ann', 'dan');
+    // Without cyd, ann is a reader; without bea as well, she is the owner that she was.
+    h.revoke('founder', 'cyd', {});
+    h.revoke('stranger', 'bea', {});
+    expect(h.verdicts(demotion, promotion, byAnn)).toEqual(['void', 'void', 'counts']);
+    expect(judge(h.commits).isRevoked(keyOf('dan'))).toBe(true);
+  });
 });
 
 // ---- random histories

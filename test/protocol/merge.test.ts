@@ -380,6 +380,18 @@ describe('sets', () => {
     ).toEqual(shows(['a']));
   });
 
+  test('a value that is added again and again takes no more room', () => {
+    const h = new History();
+    const sizes = [1, 2, 3, 4].map(() => {
+      h.write(A, add('a'));
+      h.sync(A, B);
+      h.write(B, add('a'));
+      h.sync(B, A);
+      return encodeResource(run(h.commits)).length;
+    });
+    expect(new Set(sizes).size).toBe(1);
+  });
+
   test('one value in two spellings is one, and looks the same everywhere', () => {
     expect(
       of((h) => {
