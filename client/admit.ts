@@ -127,8 +127,12 @@ class Passage {
     const { view } = this;
     const membership = changesMembership(body.changes);
     if (view.membership === null) this.#found(chain, body.changes);
-    const verdict = membership ? this.#judgeMembership(chain, seq) : this.#judgeData(chain, seq);
-    if (verdict === 'unauthorized') return verdict;
+    let verdict = membership ? this.#judgeMembership(chain, seq) : this.#judgeData(chain, seq);
+    if (verdict === 'unauthorized') {
+      // That its author had seen its grant may have stood in a commit that came erased. If it is void in any case, that makes no difference.
+      if (!view.explainsErased(chain, seq) || !view.wasNamed(chain, membership ? 'owner' : undefined)) return verdict;
+      verdict = 'void';
+    }
     if (membership) this.#takeFact(chain, seq, body);
     return verdict;
   }
@@ -310,6 +314,8 @@ export function admitOwn(
   const passage = new Passage(view, crypto, nowUs);
   try {
     if (view.isRevoked(keys.public)) throw new TidelogError('device-revoked');
+    // Joined, and nothing of it has come yet.
+    if (view.membership === null && !changesMembership(changes)) throw new TidelogError('not-a-member');
     view.ownChain ??= passage.addChain(keys.public, random(NONCE_BYTES));
     const chain = view.ownChain;
     const seq = chain.seq + 1;

@@ -338,11 +338,11 @@ export class View {
     return this.#digest;
   }
 
-  /** Did anybody ever give it a role, even where that has become void? */
-  wasNamed({ device, deviceHex }: Chain): boolean {
+  /** Did anybody ever give it a role (or this role), even where that has become void? */
+  wasNamed({ device, deviceHex }: Chain, as?: Role): boolean {
     if (this.isFounder(device)) return true;
     return this.facts.some(({ statements }) =>
-      statements.some(({ target, role }) => target === deviceHex && role !== null),
+      statements.some(({ target, role }) => target === deviceHex && (as === undefined ? role !== null : role === as)),
     );
   }
 

@@ -13,7 +13,7 @@ import type { Role } from '../../protocol/membership.ts';
 import type { Message } from '../../protocol/messages.ts';
 import { encode } from '../../protocol/msgpack.ts';
 import { TestChain } from '../support/chains.ts';
-import { dump, eventually, Network, pair, type Member } from '../support/network.ts';
+import { collect, dump, eventually, Network, pair, type Member } from '../support/network.ts';
 import { bytesOf, crypto } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
 import { WrappedStore } from '../support/stores.ts';
@@ -81,9 +81,8 @@ async function expectWorking(): Promise<void> {
   await back.reached({ peers: 1 });
   await eventually(() => toHex(home.digest()) === toHex(honest.peer.space().digest()), 'the honest one has the same');
   expect(await dump(honest.peer)).toEqual(await dump(host.peer));
-  let commits = 0;
-  for await (const _ of home.log()) commits++;
-  expect(commits).toBe(home.head);
+  const commits = await collect(home.log());
+  expect(commits.length).toBe(home.head);
 }
 
 describe('bytes that are no message', () => {

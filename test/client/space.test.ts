@@ -11,7 +11,7 @@ import { toHex } from '../../protocol/bytes.ts';
 import { TidelogError, type ErrorCode } from '../../protocol/errors.ts';
 import type { Value } from '../../protocol/value.ts';
 import { openLmdbStore } from '../../server/lmdb-store.ts';
-import { eventually, Network, type Member } from '../support/network.ts';
+import { collect, eventually, Network, type Member } from '../support/network.ts';
 import { bytesOf, withCode } from '../support/protocol.ts';
 import { contents, WrappedStore } from '../support/stores.ts';
 
@@ -34,16 +34,12 @@ async function spaceOver(store: Store = new MemoryStore()): Promise<{ member: Me
   return { member, space: await member.peer.homeSpace() };
 }
 
-async function logOf(space: Space, options: Parameters<Space['log']>[0] = {}): Promise<LoggedCommit[]> {
-  const commits: LoggedCommit[] = [];
-  for await (const commit of space.log(options)) commits.push(commit);
-  return commits;
+function logOf(space: Space, options: Parameters<Space['log']>[0] = {}): Promise<LoggedCommit[]> {
+  return collect(space.log(options));
 }
 
-async function exportOf(space: Space, prefix = ''): Promise<string[]> {
-  const lines: string[] = [];
-  for await (const line of space.export(prefix)) lines.push(line);
-  return lines;
+function exportOf(space: Space, prefix = ''): Promise<string[]> {
+  return collect(space.export(prefix));
 }
 
 function subjectsOf(commits: readonly LoggedCommit[]): string[] {
@@ -647,8 +643,7 @@ describe('making a space', () => {
     ]);
     expect(new Set(spaces.map(({ hex }) => hex)).size).toBe(3);
     await Promise.all(spaces.map((space, i) => space.set(`s/${i}`, { i }).stored));
-    const { store } = { store: peer };
-    expect(store.spaces.map(({ name }) => name).toSorted()).toEqual(['a', 'b', 'home']);
+    expect(peer.spaces.map(({ name }) => name).toSorted()).toEqual(['a', 'b', 'home']);
     for (const space of peer.spaces) expect((await logOf(space)).length).toBe(space.head);
   });
 });

@@ -4,6 +4,7 @@ import { MemoryStore } from '../../client/memory-store.ts';
 import { Peer, type PeerEvent } from '../../client/peer.ts';
 import type { Platform } from '../../client/platform.ts';
 import type { Store } from '../../client/store.ts';
+import { toHex } from '../../protocol/bytes.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import type { Filter } from '../../protocol/messages.ts';
 import { transportPair } from './pair.ts';
@@ -105,9 +106,23 @@ export async function eventually(
   }
 }
 
+/** All have the same commits. */
+export async function eventuallySame(members: readonly Member[], timeoutMs?: number): Promise<void> {
+  const digests = (): string[] => members.map(({ peer }) => toHex(peer.space().digest()));
+  await eventually(
+    () => new Set(digests()).size === 1,
+    `${members.map(({ peer }) => peer.name).join(', ')} have the same`,
+    timeoutMs,
+  );
+}
+
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const collected: T[] = [];
+  for await (const item of items) collected.push(item);
+  return collected;
+}
+
 /** Every resource of the default space, as lines. */
-export async function dump(peer: Peer): Promise<string[]> {
-  const lines: string[] = [];
-  for await (const line of peer.space().export()) lines.push(line);
-  return lines;
+export function dump(peer: Peer): Promise<string[]> {
+  return collect(peer.space().export());
 }
