@@ -45,7 +45,7 @@ export type BlockEntry =
       readonly id: Uint8Array;
     };
 
-export interface ChainIdentity {
+interface ChainIdentity {
   readonly number: number;
   readonly device: Uint8Array;
   readonly nonce: Uint8Array;
@@ -80,7 +80,7 @@ export function packBatch(codecs: readonly Codec[], batch: Batch): BlockData {
   return pack(codecs, encodeBatch(batch));
 }
 
-export function pack(codecs: readonly Codec[], raw: Uint8Array): BlockData {
+function pack(codecs: readonly Codec[], raw: Uint8Array): BlockData {
   const codec = codecs.find(({ pack }) => pack !== null);
   // A single live commit of random bytes doesn't shrink; what doesn't shrink isn't packed.
   const data = codec?.pack?.(raw);

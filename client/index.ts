@@ -23,6 +23,7 @@ export {
   type LogOptions,
   type ResourceView,
   type SpaceEvent,
+  type Stored,
   type Write,
 } from './space.ts';
 export { Connection } from './connection.ts';
@@ -30,7 +31,15 @@ export type { Counters } from './counters.ts';
 export type { PendingDevice } from './invites.ts';
 export { Live } from './live.ts';
 export { MemoryStore } from './memory-store.ts';
-export { TABLES, type Store, type StoreEntry, type StoreOp, type ScanRange, type Table } from './store.ts';
+export {
+  TABLES,
+  type MaybePromise,
+  type Store,
+  type StoreEntry,
+  type StoreOp,
+  type ScanRange,
+  type Table,
+} from './store.ts';
 export type { Transport, TransportHandlers } from './transport.ts';
 export type { Platform } from './platform.ts';
 export { changeFromJson, changeToJson, fromJson, toJson, type Json, type JsonChange } from './changes.ts';

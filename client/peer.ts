@@ -25,7 +25,7 @@ import type { Store } from './store.ts';
 import { decodeSpace, encodeSpace } from './tables.ts';
 import type { Transport } from './transport.ts';
 
-export const AGENT = 'tidelog/0.1.0';
+const AGENT = 'tidelog/0.1.0';
 
 export type PeerEvent =
   | SpaceEvent

@@ -41,7 +41,7 @@ export function matchesFilter(filter: Filter | null, subject: string): boolean {
   return filter.kind === 'subject' ? subject === filter.subject : subject.startsWith(filter.prefix);
 }
 
-export function hasConflict(resource: Resource): boolean {
+function hasConflict(resource: Resource): boolean {
   for (const property of resource.values()) {
     // Nearly all properties have one candidate and nothing else; only the rest is looked at closely.
     if (property.candidates.length === 1 && property.tallies.length === 0 && property.elements.length === 0) continue;

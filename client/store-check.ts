@@ -4,7 +4,7 @@ import { TidelogError } from '../protocol/errors.ts';
 import { TABLES, type ScanRange, type StoreOp, type Table } from './store.ts';
 
 /** LMDB's keys end at 1,978 bytes and leave room for the byte that a scan adds to a bound. */
-export const KEY_BYTES_MAX = 1500;
+const KEY_BYTES_MAX = 1500;
 
 const tables: ReadonlySet<string> = new Set(TABLES);
 

@@ -41,7 +41,7 @@ export interface Body {
 }
 
 /** First byte of a body that is an array of three. Sealed bodies will have another. */
-export const PLAIN_BODY_BYTE = 0x93;
+const PLAIN_BODY_BYTE = 0x93;
 
 export function encodeBody(body: Body): Uint8Array {
   const bytes = encode([

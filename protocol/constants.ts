@@ -75,7 +75,7 @@ export const NAME_BYTES_MAX = 64;
 /** Unacknowledged BATCH data that a subscriber allows at first. */
 export const CREDIT_BYTES_DEFAULT = 4 * 1024 * 1024;
 /** Less could leave the largest batch unsendable for ever. */
-export const CREDIT_BYTES_MIN = BATCH_DATA_BYTES_MAX;
+export const CREDIT_BYTES_MIN = 2 * 1024 * 1024;
 /** More would let a subscriber make the sender's accounting overflow what it can check. */
 export const CREDIT_BYTES_MAX = 1024 * 1024 * 1024;
 /** Subscriptions that one connection may hold in each direction. */
