@@ -490,6 +490,8 @@ export class Connection {
       if (!space || space.roleOf(this.device) === null) throw new TidelogError('unknown-space');
       const { position, known } = await space.openFor(from);
       this.#followers.set(subscription, { space, filter, known });
+      // Before this it lacks nothing, also where its ACK was lost with an earlier connection.
+      space.noteAcked(this.device, position);
       this.#dispatch({ type: 'accepted', subscription, position, nowMs });
     } catch (thrown) {
       if (!(thrown instanceof TidelogError)) throw thrown;

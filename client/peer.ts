@@ -5,7 +5,13 @@
 import type { Change } from '../protocol/body.ts';
 import { equal, fromHex, toHex, utf8 } from '../protocol/bytes.ts';
 import { spaceId } from '../protocol/commit.ts';
-import { DEVICES_PREFIX, EPOCH_BYTES, SPACE_SALT_BYTES, SPACE_SUBJECT } from '../protocol/constants.ts';
+import {
+  DEVICES_PREFIX,
+  EPOCH_BYTES,
+  HEARTBEAT_EVERY_MS,
+  SPACE_SALT_BYTES,
+  SPACE_SUBJECT,
+} from '../protocol/constants.ts';
 import type { KeyPair } from '../protocol/crypto.ts';
 import { formatDeviceId, parseDeviceId } from '../protocol/device-id.ts';
 import { asTidelogError, TidelogError } from '../protocol/errors.ts';
@@ -429,14 +435,29 @@ export class Peer {
     this.counters.connectionsOpened++;
     connection.start();
     if (intent.kind === 'pair') return connection;
-    await connection.greeted(signal);
-    this.#deviceByUrl.set(url, connection.device);
+    const opened = await this.#greetedOrOther(connection, url, signal);
     await this.#book.update(connection.device, {
       address: url,
       name: connection.remote?.name ?? '',
       lastSeenMs: this.#wallMs(),
     });
-    return connection;
+    return opened;
+  }
+
+  /** Once it has greeted; or, where it was closed in favour of another connection to the same device, that one. */
+  async #greetedOrOther(connection: Connection, url: string, signal: AbortSignal | undefined): Promise<Connection> {
+    try {
+      await connection.greeted(signal);
+      return connection;
+    } catch (thrown) {
+      if (!connection.established) throw thrown;
+      const other = [...this.#connections].find((each) => each.established && equal(each.device, connection.device));
+      if (!other || signal?.aborted) throw thrown;
+      await other.greeted(signal);
+      return other;
+    } finally {
+      if (connection.established) this.#deviceByUrl.set(url, connection.device);
+    }
   }
 
   connectionTo(device: Uint8Array): Connection | null {
@@ -461,7 +482,8 @@ export class Peer {
         continue;
       const keepsOther =
         other.initiator !== connection.initiator && other.initiator === toHex(this.device) > toHex(connection.device);
-      if (keepsOther && other.remote) {
+      // One that has said nothing for longer than a heartbeat may be half-open.
+      if (keepsOther && this.#platform.nowMs() - other.lastHeardMs < HEARTBEAT_EVERY_MS) {
         connection.close();
         return;
       }
