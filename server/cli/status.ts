@@ -60,6 +60,9 @@ function describe(cli: Cli, status: StatusJson): string {
       ),
     );
   }
+  for (const { name, id, address, connected, error } of peers)
+    if (!connected && error !== null)
+      parts.push(`${paint('yellow', `${printable(name) || shortId(id) || (address ?? '')}:`)} ${printable(error)}`);
   if (pending > 0) parts.push(`${pending} waiting to be let in: \`tidelog pair pending\``);
   for (const warning of warnings) parts.push(`${paint('yellow', 'warning:')} ${printable(warning)}`);
   return parts.join('\n\n');
