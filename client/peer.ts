@@ -425,6 +425,7 @@ export class Peer {
   ): Promise<Connection> {
     if (this.#closed) throw new TidelogError('closed');
     const { signal } = options;
+    signal?.throwIfAborted();
     const expectedDevice = options.expectedDevice;
     const known = this.#deviceByUrl.get(url);
     const existing = known && intent.kind === 'sync' ? this.connectionTo(known) : null;
@@ -704,6 +705,7 @@ export class Peer {
       ...(link && { expectedDevice: link.device }),
     });
     signal?.addEventListener('abort', abort, { once: true });
+    if (signal?.aborted) abort();
     try {
       const { paired, space } = await answer.promise;
       await connection.greeted(signal);
