@@ -144,6 +144,8 @@ export class Peer {
   readonly #connections = new Set<Connection>();
   readonly #dialer: Dialer;
   readonly #deviceByUrl = new Map<string, Uint8Array>();
+  /** Device (hex) → settles when the connection that is being made to it has greeted, or failed. */
+  readonly #greetings = new Map<string, Promise<void>>();
   readonly #warnings = new Map<string, string>();
   readonly #host: ConnectionHost;
   #home: string | null = null;
@@ -431,18 +433,41 @@ export class Peer {
     const existing = known && intent.kind === 'sync' ? this.connectionTo(known) : null;
     if (existing) return existing;
     const transport = await this.#platform.dial(syncUrl(url), signal);
+    const faster = known && intent.kind === 'sync' ? await this.#byOtherAddress(known) : null;
+    if (faster) {
+      transport.close(1000, '');
+      return faster;
+    }
     const connection = new Connection(this.#host, transport, { initiator: true, intent, expectedDevice });
     this.#connections.add(connection);
     this.counters.connectionsOpened++;
     connection.start();
     if (intent.kind === 'pair') return connection;
-    const opened = await this.#greetedOrOther(connection, url, signal);
+    const greeted = this.#greetedOrOther(connection, url, signal);
+    if (known) this.#noteGreeting(known, greeted);
+    const opened = await greeted;
     await this.#book.update(connection.device, {
       address: url,
       name: connection.remote?.name ?? '',
       lastSeenMs: this.#wallMs(),
     });
     return opened;
+  }
+
+  /**
+   * All addresses of a device are dialled at once, and the first that answers is used: a second connection would take its place in the middle
+   * of its first batches, and they would come again.
+   */
+  async #byOtherAddress(device: Uint8Array): Promise<Connection | null> {
+    const hex = toHex(device);
+    for (let greeting = this.#greetings.get(hex); greeting; greeting = this.#greetings.get(hex)) await greeting;
+    return this.connectionTo(device);
+  }
+
+  #noteGreeting(device: Uint8Array, greeted: Promise<Connection>): void {
+    const hex = toHex(device);
+    const forget = (): void => void this.#greetings.delete(hex);
+    this.#greetings.set(hex, greeted.then(forget, forget));
   }
 
   /** Once it has greeted; or, where it was closed in favour of another connection to the same device, that one. */
