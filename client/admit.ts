@@ -4,7 +4,16 @@
  */
 import { equal, toHex } from '../protocol/bytes.ts';
 import type { AuthenticBatch, AuthenticEntry } from '../protocol/authenticate.ts';
-import { decodeBody, encodeBody, type Body, type Change, type Dependency } from '../protocol/body.ts';
+import {
+  decodeBody,
+  decodeStem,
+  encodeBody,
+  eraseBody,
+  hashBody,
+  type Body,
+  type Change,
+  type Dependency,
+} from '../protocol/body.ts';
 import { isFromTheFuture, observe, tick } from '../protocol/clock.ts';
 import { ChainHasher } from '../protocol/commit.ts';
 import { NONCE_BYTES } from '../protocol/constants.ts';
@@ -35,7 +44,8 @@ export type Admitted = {
   | {
       readonly kind: 'erased';
       readonly signature: Uint8Array;
-      readonly bodyHash: Uint8Array;
+      readonly stem: Uint8Array;
+      readonly changesHash: Uint8Array;
       /** Is there a revocation that says why? */
       readonly isExplained: boolean;
     }
@@ -127,14 +137,15 @@ class Passage {
     const { view } = this;
     const membership = changesMembership(body.changes);
     if (view.membership === null) this.#found(chain, body.changes);
-    let verdict = membership ? this.#judgeMembership(chain, seq) : this.#judgeData(chain, seq);
-    if (verdict === 'unauthorized') {
-      // That its author had seen its grant may have stood in a commit that came erased. If it is void in any case, that makes no difference.
-      if (!view.explainsErased(chain, seq) || !view.wasNamed(chain, membership ? 'owner' : undefined)) return verdict;
-      verdict = 'void';
-    }
+    const verdict = membership ? this.#judgeMembership(chain, seq) : this.#judgeData(chain, seq);
+    if (verdict === 'unauthorized') return verdict;
     if (membership) this.#takeFact(chain, seq, body);
     return verdict;
+  }
+
+  /** Commits on `~` are never erased, so it is judged as any other. */
+  judgeErased(chain: Chain, seq: number): Verdict {
+    return this.#judgeData(chain, seq);
   }
 
   #past(chain: Chain, seq: number): Past {
@@ -257,8 +268,11 @@ function admitEntry(passage: Passage, chain: Chain, entry: AuthenticEntry): void
     passage.entries.push({ ...place, kind: 'gap', seqBefore: chain.seq });
   } else if (entry.kind === 'erased') {
     if (view.membership === null) throw new TidelogError('bad-space', 'its first commit is erased');
-    if (!view.wasNamed(chain)) throw new TidelogError('unauthorized', `an erased commit of chain ${chain.hex}`);
-    const isExplained = view.explainsErased(chain, entry.seq);
+    passage.learn(chain, entry.seq, decodeStem(entry.stem).deps);
+    const verdict = passage.judgeErased(chain, entry.seq);
+    if (verdict === 'unauthorized') throw new TidelogError('unauthorized', `an erased commit of chain ${chain.hex}`);
+    // A partial copy is sent what it didn't ask for without its changes, where its author had seen something new.
+    const isExplained = verdict === 'void' || view.filter !== null;
     if (!isExplained) {
       const name = holeName(chain.number, entry.seq);
       view.holes.set(name, { chain: chain.number, seq: entry.seq, position: place.position });
@@ -268,7 +282,8 @@ function admitEntry(passage: Passage, chain: Chain, entry: AuthenticEntry): void
       ...place,
       kind: 'erased',
       signature: entry.signature,
-      bodyHash: entry.bodyHash,
+      stem: entry.stem,
+      changesHash: entry.changesHash,
       isExplained,
     });
   } else {
@@ -289,7 +304,13 @@ function admitCommit(
   const verdict = passage.judge(chain, seq, parsed);
   if (verdict === 'unauthorized') throw new TidelogError('unauthorized', `seq ${seq} of chain ${chain.hex}`);
   if (verdict === 'void' && !changesMembership(parsed.changes)) {
-    passage.entries.push({ ...place, kind: 'erased', signature, bodyHash, isExplained: true });
+    passage.entries.push({
+      ...place,
+      kind: 'erased',
+      signature,
+      ...eraseBody(passage.crypto, body),
+      isExplained: true,
+    });
     return;
   }
   passage.observe(chain, parsed.time);
@@ -331,7 +352,7 @@ export function admitOwn(
     passage.learn(chain, seq, parsed.deps);
     const verdict = passage.judge(chain, seq, parsed);
     if (verdict !== 'counts') throw refusal(view, keys.public, changesMembership(parsed.changes));
-    const bodyHash = crypto.sha256(body);
+    const bodyHash = hashBody(crypto, body);
     const hasher = new ChainHasher(crypto, { space: view.space, device: chain.device, nonce: chain.nonce });
     const prev = chain.head;
     const signature = hasher.sign(keys, seq, prev, bodyHash);

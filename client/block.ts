@@ -34,7 +34,8 @@ export type BlockEntry =
       readonly seq: number;
       readonly prev: Uint8Array;
       readonly signature: Uint8Array;
-      readonly bodyHash: Uint8Array;
+      readonly stem: Uint8Array;
+      readonly changesHash: Uint8Array;
     }
   | {
       readonly kind: 'gap';
@@ -67,7 +68,13 @@ export function batchOf(entries: readonly BlockEntry[]): Batch {
       case 'commit':
         return { kind: 'commit', chain: index, signature: entry.signature, body: entry.body };
       case 'erased':
-        return { kind: 'erased', chain: index, signature: entry.signature, bodyHash: entry.bodyHash };
+        return {
+          kind: 'erased',
+          chain: index,
+          signature: entry.signature,
+          stem: entry.stem,
+          changesHash: entry.changesHash,
+        };
       case 'gap':
         return { kind: 'gap', chain: index, seq: entry.seq, id: entry.id };
     }

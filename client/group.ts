@@ -5,7 +5,6 @@
 import type { AuthenticBatch } from '../protocol/authenticate.ts';
 import type { Change } from '../protocol/body.ts';
 import type { Codec } from '../protocol/codec.ts';
-import { BATCH_DATA_BYTES_MAX } from '../protocol/constants.ts';
 import type { Crypto, KeyPair, RandomBytes } from '../protocol/crypto.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import { encodeResource } from '../protocol/merge.ts';
@@ -66,6 +65,13 @@ export class BrokenGroup extends Error {
   }
 }
 
+/** Nothing of it was known, and nothing of it is void. */
+function isAsItCame({ entries }: Admission, batch: AuthenticBatch): boolean {
+  return (
+    entries.length === batch.entries.length && entries.every((admitted, i) => admitted.kind === batch.entries[i]!.kind)
+  );
+}
+
 export class Group {
   readonly #context: GroupContext;
   readonly #state: StateDraft;
@@ -114,16 +120,13 @@ export class Group {
     }
     const admission = admitBatch(view, crypto, batch, this.#context.nowUs());
     await this.#take(admission);
-    const isAsItCame =
-      admission.entries.length === batch.entries.length &&
-      admission.entries.every((admitted, i) => admitted.kind === batch.entries[i]!.kind) &&
-      block.rawBytes <= BATCH_DATA_BYTES_MAX &&
-      view.filter === null;
-    if (isAsItCame && admission.entries.length > 0) {
+    if (admission.entries.length > 0) {
       this.#sealLoose();
-      this.#addBlock(admission.entries, block);
-    } else {
-      this.#loose.push(...admission.entries);
+      // What came together stays together: a block that ended inside a batch would end a run whose last signature nobody verified.
+      this.#addBlock(
+        admission.entries,
+        isAsItCame(admission, batch) ? block : packBatch(this.#context.codecs, batchOf(admission.entries)),
+      );
     }
     this.#noticeOwnChain(admission);
     return admission;

@@ -3,10 +3,15 @@
  * code: a follower is a cursor over the log, and every read begins at the store.
  */
 import { linkKnown } from '../protocol/authenticate.ts';
-import { decodeKnownBody, type Body } from '../protocol/body.ts';
+import { decodeKnownBody, decodeStem, eraseBody, type Body, type ErasedBody } from '../protocol/body.ts';
 import type { Codec } from '../protocol/codec.ts';
 import { chainId } from '../protocol/commit.ts';
-import { BLOCK_ENTRIES_MAX, BLOCK_RAW_BYTES_TARGET, type CodecNumber } from '../protocol/constants.ts';
+import {
+  BATCH_RAW_BYTES_MAX,
+  BLOCK_ENTRIES_MAX,
+  BLOCK_RAW_BYTES_TARGET,
+  type CodecNumber,
+} from '../protocol/constants.ts';
 import type { Crypto } from '../protocol/crypto.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import { changesMembership } from '../protocol/membership.ts';
@@ -14,7 +19,7 @@ import type { Author, Resource } from '../protocol/merge.ts';
 import type { Filter } from '../protocol/messages.ts';
 import type { OutgoingBatch } from '../protocol/session.ts';
 import type { Admitted } from './admit.ts';
-import { batchOf, cutBlocks, describeBlock, packBatch, readBlock, repack, type BlockEntry } from './block.ts';
+import { batchOf, describeBlock, packBatch, readBlock, repack, type BlockEntry } from './block.ts';
 import { bloomMayHold } from './bloom.ts';
 import { authorOf, matchesFilter, replayResource, type PastCommit } from './state.ts';
 import type { Store, StoreEntry } from './store.ts';
@@ -47,7 +52,7 @@ export type LogEntry = {
       readonly bodyHash: Uint8Array;
       readonly body: Uint8Array;
     }
-  | { readonly kind: 'erased'; readonly signature: Uint8Array; readonly bodyHash: Uint8Array }
+  | ({ readonly kind: 'erased'; readonly signature: Uint8Array; readonly bodyHash: Uint8Array } & ErasedBody)
   | { readonly kind: 'gap'; readonly seqBefore: number }
 );
 
@@ -112,7 +117,14 @@ export class Log {
         case 'commit':
           return { ...place, kind: 'commit', signature: entry.signature, bodyHash: entry.bodyHash, body: entry.body };
         case 'erased':
-          return { ...place, kind: 'erased', signature: entry.signature, bodyHash: entry.bodyHash };
+          return {
+            ...place,
+            kind: 'erased',
+            signature: entry.signature,
+            bodyHash: entry.bodyHash,
+            stem: entry.stem,
+            changesHash: entry.changesHash,
+          };
         case 'gap':
           return { ...place, kind: 'gap', seqBefore };
       }
@@ -258,16 +270,20 @@ export class Log {
     accepted: ReadonlySet<CodecNumber>,
   ): Promise<OutgoingBatch> {
     const wanted: BlockEntry[] = [];
-    const filtered = filter === null ? null : new FilteredStream(filter);
+    const filtered = filter === null ? null : new FilteredStream(filter, this.#crypto);
     let last = from;
     let bytes = 0;
     for (const block of blocks) {
-      if (wanted.length > 0 && wanted.length + (block.last - block.first + 1) > BLOCK_ENTRIES_MAX) break;
+      // Whole blocks only: where a block ends, the signature of each chain's last commit was verified when it came; inside, only the run was.
+      const isTooMuch =
+        wanted.length + (block.last - block.first + 1) > BLOCK_ENTRIES_MAX ||
+        bytes + block.rawBytes > BATCH_RAW_BYTES_MAX;
+      if (wanted.length > 0 && isTooMuch) break;
       for (const entry of await this.entries(block)) {
         if (entry.position <= after) continue;
         if ((known.get(entry.chain.hex) ?? 0) >= entry.seq) continue;
         // A partial copy can vouch for its own device's commits only: of the others it may lack some.
-        if (this.#view.filter !== null && entry.chain !== this.#view.ownChain) continue;
+        if (this.#view.filter !== null && !this.#view.isOwn(entry.chain)) continue;
         if (filtered) filtered.take(entry, wanted);
         else wanted.push(entry);
       }
@@ -277,11 +293,7 @@ export class Log {
     }
     filtered?.end(wanted);
     if (wanted.length === 0) return this.#emptyBatch(last, accepted);
-    const [first, ...rest] = [...cutBlocks(wanted)];
-    // A cut in the middle: the cursor is that of the last entry that goes out. Gaps have no position of their own, so a filtered batch is sent whole.
-    const part = rest.length > 0 && filtered === null ? first! : wanted;
-    if (part !== wanted) last = (part.at(-1) as LogEntry).position;
-    return { last, ...repack(this.#codecs, packBatch(this.#codecs, batchOf(part)), accepted) };
+    return { last, ...repack(this.#codecs, packBatch(this.#codecs, batchOf(wanted)), accepted) };
   }
 
   #emptyBatch(last: number, accepted: ReadonlySet<CodecNumber>): OutgoingBatch {
@@ -369,27 +381,43 @@ function placed([key, value]: StoreEntry): PlacedBlock {
 }
 
 /**
- * A stream for one subject or prefix. It carries the commits that match and those on `~`, and a gap wherever a chain was skipped, put in
- * before the next commit that is sent, so that a receiver's vector always covers what a commit depends on.
+ * A stream for one subject or prefix. It carries the commits that match and those on `~`. Of the others it carries those that say what their
+ * author had newly seen, without their changes: what comes later in their chain is judged by it. The rest is skipped by gaps, put in before the
+ * next entry that is sent, so that a receiver's vector always covers what a commit depends on.
  */
 class FilteredStream {
   readonly #filter: Filter;
+  readonly #crypto: Crypto;
   readonly #skipped = new Map<Chain, Extract<BlockEntry, { kind: 'gap' }>>();
 
-  constructor(filter: Filter) {
+  constructor(filter: Filter, crypto: Crypto) {
     this.#filter = filter;
+    this.#crypto = crypto;
   }
 
   take(entry: LogEntry, out: BlockEntry[]): void {
-    const { chain } = entry;
-    const matches =
-      entry.kind === 'commit' &&
-      decodeKnownBody(entry.body).changes.some(({ subject }) => matchesFilter(this.#filter, subject));
-    if (matches) {
-      this.end(out);
-      out.push(entry);
+    const sent = this.#reduce(entry);
+    if (sent === null) {
+      this.#skip(entry);
       return;
     }
+    this.end(out);
+    out.push(sent);
+  }
+
+  /** As it is sent; null where it is skipped. */
+  #reduce(entry: LogEntry): BlockEntry | null {
+    if (entry.kind === 'gap') return null;
+    if (entry.kind === 'erased') return decodeStem(entry.stem).deps.length > 0 ? entry : null;
+    const { deps, changes } = decodeKnownBody(entry.body);
+    if (changes.some(({ subject }) => matchesFilter(this.#filter, subject))) return entry;
+    if (deps.length === 0) return null;
+    const { chain, seq, prev, signature, body } = entry;
+    return { kind: 'erased', chain, seq, prev, signature, ...eraseBody(this.#crypto, body) };
+  }
+
+  #skip(entry: LogEntry): void {
+    const { chain } = entry;
     const skipped = this.#skipped.get(chain);
     const seqBefore = skipped?.seqBefore ?? (entry.kind === 'gap' ? entry.seqBefore : entry.seq - 1);
     this.#skipped.set(chain, {

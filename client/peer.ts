@@ -11,6 +11,7 @@ import {
   HEARTBEAT_EVERY_MS,
   SPACE_SALT_BYTES,
   SPACE_SUBJECT,
+  HELLO_SPACES_MAX,
 } from '../protocol/constants.ts';
 import type { KeyPair } from '../protocol/crypto.ts';
 import { formatDeviceId, parseDeviceId } from '../protocol/device-id.ts';
@@ -208,7 +209,7 @@ export class Peer {
       name: () => this.#name,
       agent: AGENT,
       space: (id) => this.#spaces.find((space) => equal(space.id, id)) ?? null,
-      sharedWith: (device) => this.#spaces.filter((space) => space.roleOf(device) !== null),
+      sharedWith: (device) => this.#spaces.filter((space) => space.roleOf(device) !== null).slice(0, HELLO_SPACES_MAX),
       isKnown: (device) => this.#isKnown(device),
       isRevoked: (device) => this.#isRevoked(device),
       onEstablished: (connection) => this.#onEstablished(connection),
@@ -430,7 +431,8 @@ export class Peer {
     signal?.throwIfAborted();
     const expectedDevice = options.expectedDevice;
     const known = this.#deviceByUrl.get(url);
-    const existing = known && intent.kind === 'sync' ? this.connectionTo(known) : null;
+    // Also one that is still pairing: another beside it would take its place.
+    const existing = known && intent.kind === 'sync' ? this.#lineTo(known) : null;
     if (existing) return existing;
     const transport = await this.#platform.dial(syncUrl(url), signal);
     const faster = known && intent.kind === 'sync' ? await this.#byOtherAddress(known) : null;
@@ -486,10 +488,15 @@ export class Peer {
     }
   }
 
+  /** A connection on which it has greeted. */
   connectionTo(device: Uint8Array): Connection | null {
+    const connection = this.#lineTo(device);
+    return connection?.remote ? connection : null;
+  }
+
+  #lineTo(device: Uint8Array): Connection | null {
     for (const connection of this.#connections) {
-      if (connection.established && !connection.closed && connection.remote && equal(connection.device, device))
-        return connection;
+      if (connection.established && !connection.closed && equal(connection.device, device)) return connection;
     }
     return null;
   }

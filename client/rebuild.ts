@@ -2,7 +2,7 @@
  * Makes the state anew from the log: state is a function of the log, so dropping it and rebuilding gives the same bytes. In many
  * transactions; a flag on the space stands from the first to the last, so that one that was interrupted begins again at the next opening.
  */
-import { decodeKnownBody } from '../protocol/body.ts';
+import { decodeKnownBody, decodeStem } from '../protocol/body.ts';
 import type { Author } from '../protocol/merge.ts';
 import type { GroupContext } from './group.ts';
 import type { LogEntry } from './log.ts';
@@ -45,6 +45,7 @@ export async function rebuild(
     commits = [];
   };
   for await (const entry of log.after(0)) {
+    if (entry.kind === 'erased') walk.learn(entry, decodeStem(entry.stem).deps);
     if (entry.kind === 'commit') {
       const body = decodeKnownBody(entry.body);
       walk.learn(entry, body.deps);

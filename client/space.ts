@@ -157,6 +157,8 @@ export class Space {
   /** Device (hex) → position of our log that it has on disk. */
   readonly #ackedByDevice = new Map<string, number>();
   readonly #lives = new Set<Live>();
+  /** Device (hex) → how many holes there were when it was last asked for them. */
+  readonly #askedForHoles = new Map<string, number>();
   /** Subject → the last write to it that isn't on disk yet. */
   readonly #underway = new Map<string, Promise<void>>();
   #names: Map<string, string> | null = null;
@@ -198,7 +200,7 @@ export class Space {
   }
 
   static async open(context: SpaceContext, id: Uint8Array, number: number): Promise<Space> {
-    const view = new View(context.platform.crypto, context.store, id, number);
+    const view = new View(context.platform.crypto, context.store, context.keys.public, id, number);
     await view.load();
     const space = new Space(context, view);
     await space.#writer.open();
@@ -645,17 +647,29 @@ export class Space {
   async startsFrom(device: Uint8Array, epoch: Uint8Array): Promise<StartsFrom> {
     const heads = this.#view.heads();
     if (heads.length === 0) return { kind: 'all' };
-    if (this.#view.holes.size > 0) return { kind: 'vector', heads: await headsBeforeHoles(this.#view, this.#log) };
+    if (this.#view.holes.size > 0 && heads.length <= VECTOR_CHAINS_MAX && this.#asksForHoles(device)) {
+      return { kind: 'vector', heads: await headsBeforeHoles(this.#view, this.#log) };
+    }
     const saved = await this.#cursor(device);
     if (saved && equal(saved.epoch, epoch) && (saved.ownHead === this.head || heads.length > VECTOR_CHAINS_MAX)) {
       return { kind: 'cursor', epoch, seq: saved.seq };
     }
-    if (heads.length > VECTOR_CHAINS_MAX) return { kind: 'all' };
-    return { kind: 'vector', heads };
+    return this.vector();
   }
 
+  /** The whole of what we have; or all from the beginning, where that is too long to say. */
   vector(): StartsFrom {
-    return { kind: 'vector', heads: this.#view.heads() };
+    const heads = this.#view.heads();
+    return heads.length > VECTOR_CHAINS_MAX ? { kind: 'all' } : { kind: 'vector', heads };
+  }
+
+  /** Once for each device and number of holes: one that can't fill them would send the rest of the chain again at every connection. */
+  #asksForHoles(device: Uint8Array): boolean {
+    const hex = toHex(device);
+    const holes = this.#view.holes.size;
+    if (this.#askedForHoles.get(hex) === holes) return false;
+    this.#askedForHoles.set(hex, holes);
+    return true;
   }
 
   /**
@@ -679,10 +693,16 @@ export class Space {
         });
       }
       // They have more of our own chain than we: this store was rolled back or copied. What we write next begins a new chain.
-      if (chain && chain === this.#view.ownChain && seq > chain.seq) this.#view.ownChain = null;
+      if (chain && chain === this.#view.ownChain && seq > chain.seq) await this.#beginNewChain();
       known.set(toHex(id), seq);
     }
     return { position: await this.#log.positionOf(known), known };
+  }
+
+  async #beginNewChain(): Promise<void> {
+    await this.#writer.run(async () => {
+      this.#view.ownChain = null;
+    });
   }
 
   readFor(...args: Parameters<Log['readFor']>): ReturnType<Log['readFor']> {

@@ -3,7 +3,7 @@
  * subject that it touched becomes what it would be had it never counted. Runs alone in the writer, in one transaction, and may be run again.
  */
 import type { Body } from '../protocol/body.ts';
-import { decodeKnownBody } from '../protocol/body.ts';
+import { decodeKnownBody, eraseBody } from '../protocol/body.ts';
 import { RESERVED_PREFIX } from '../protocol/constants.ts';
 import { fromUtf8 } from '../protocol/bytes.ts';
 import { changesMembership, type Membership, type Past } from '../protocol/membership.ts';
@@ -32,7 +32,7 @@ export interface Sweep {
 }
 
 export async function sweep(context: GroupContext): Promise<Sweep> {
-  const { view, log, codecs, store } = context;
+  const { view, log, codecs, store, crypto } = context;
   const { membership } = view;
   if (membership === null) return { ops: [], erased: 0 };
   const judge = new Judge(view, membership);
@@ -45,7 +45,7 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
     let changed = false;
     const entries: BlockEntry[] = [];
     for (const entry of await log.entries(block)) {
-      if (entry.kind === 'erased' && !view.explainsErased(entry.chain, entry.seq)) {
+      if (entry.kind === 'erased' && view.filter === null && !(await judge.isVoidAt(entry.chain, entry.seq))) {
         // The revocation that erased it has become void itself: it is asked for elsewhere.
         const { position, seq } = entry;
         const chain = entry.chain.number;
@@ -66,7 +66,7 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
         seq: entry.seq,
         prev: entry.prev,
         signature: entry.signature,
-        bodyHash: entry.bodyHash,
+        ...eraseBody(crypto, entry.body),
       });
     }
     if (!changed) continue;
@@ -99,7 +99,7 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
   for await (const [key] of scanSpace(store, 'holes', view.number)) {
     const { chain: number, seq } = keyHole(key);
     const chain = view.chains[number]!;
-    if (!view.explainsErased(chain, seq)) continue;
+    if (!(await judge.isVoidAt(chain, seq))) continue;
     ops.push({ table: 'holes', key, value: null });
     view.holes.delete(holeName(number, seq));
   }
@@ -154,7 +154,11 @@ class Judge {
 
   /** Is it to be erased? Never a commit on `~`. */
   async isVoid({ chain, seq }: LogEntry, { changes }: Body): Promise<boolean> {
-    if (changesMembership(changes)) return false;
+    return !changesMembership(changes) && this.isVoidAt(chain, seq);
+  }
+
+  /** The same for a place of which the changes aren't known. */
+  async isVoidAt(chain: Chain, seq: number): Promise<boolean> {
     if (seq > (this.#cuts.get(chain.number) ?? Number.POSITIVE_INFINITY)) return true;
     if (!this.#everything) return false;
     const past = await this.#pastOf(chain, seq);

@@ -120,6 +120,8 @@ export class View {
   readonly number: number;
   readonly #crypto: Crypto;
   readonly #store: Store;
+  /** This peer's own key. */
+  readonly #device: Uint8Array;
 
   name = '';
   epoch = new Uint8Array(0);
@@ -146,9 +148,10 @@ export class View {
   membership: Membership | null = null;
   #digest: Uint8Array | null = null;
 
-  constructor(crypto: Crypto, store: Store, space: Uint8Array, number: number) {
+  constructor(crypto: Crypto, store: Store, device: Uint8Array, space: Uint8Array, number: number) {
     this.#crypto = crypto;
     this.#store = store;
+    this.#device = device;
     this.space = space;
     this.hex = toHex(space);
     this.number = number;
@@ -338,19 +341,9 @@ export class View {
     return this.#digest;
   }
 
-  /** Did anybody ever give it a role (or this role), even where that has become void? */
-  wasNamed({ device, deviceHex }: Chain, as?: Role): boolean {
-    if (this.isFounder(device)) return true;
-    return this.facts.some(({ statements }) =>
-      statements.some(({ target, role }) => target === deviceHex && (as === undefined ? role !== null : role === as)),
-    );
-  }
-
-  /** Is there a revocation that says why an entry is erased: of its device, or of whoever let that in? */
-  explainsErased({ device, deviceHex, hex }: Chain, seq: number): boolean {
-    return (
-      this.membership !== null && (seq > this.membership.lastCounting(deviceHex, hex) || this.roleOf(device) === null)
-    );
+  /** Is it a chain of this device, of this incarnation or an earlier one? */
+  isOwn(chain: Chain): boolean {
+    return equal(chain.device, this.#device);
   }
 
   isFounder(device: Uint8Array): boolean {

@@ -4,10 +4,10 @@
  */
 import { BLOCK_ENTRIES_MAX, BLOCK_RAW_BYTES_TARGET } from '../protocol/constants.ts';
 import { asTidelogError, TidelogError } from '../protocol/errors.ts';
-import { batchOf, cutBlocks, packBatch } from './block.ts';
+import { batchOf, packBatch } from './block.ts';
 import { BrokenGroup, Group, type GroupContext, type TailBlock } from './group.ts';
 import { fillHoles, type CommitEntry } from './holes.ts';
-import type { PlacedBlock } from './log.ts';
+import type { LogEntry, PlacedBlock } from './log.ts';
 import { rebuild } from './rebuild.ts';
 import type { StoreOp } from './store.ts';
 import { encodeBlock, encodeBlockRecord, encodeSpace, positionKey } from './tables.ts';
@@ -198,8 +198,6 @@ export class Writer {
   async #merge(blocks: readonly TailBlock[]): Promise<TailBlock[]> {
     const { view, log, codecs, store } = this.#context;
     const records: PlacedBlock[] = await log.blocksAfter(blocks[0]!.first - 1, blocks.length);
-    const entries = [];
-    for (const record of records) entries.push(...(await log.entries(record)));
     const before = records.reduce((sum, { dataBytes }) => sum + dataBytes, 0);
     const ops: StoreOp[] = records.flatMap(({ last }) => {
       const key = positionKey(view.number, last);
@@ -210,7 +208,9 @@ export class Writer {
     });
     const merged: TailBlock[] = [];
     let after = 0;
-    for (const part of cutBlocks(entries)) {
+    for (const together of joinBlocks(records)) {
+      const part: LogEntry[] = [];
+      for (const record of together) part.push(...(await log.entries(record)));
       const packed = packBatch(codecs, batchOf(part));
       const first = part[0]!.position;
       const last = part.at(-1)!.position;
@@ -227,6 +227,27 @@ export class Writer {
     await store.write(ops);
     return merged;
   }
+}
+
+/** Blocks that make one block, whole ones only: a block may end only where one ended before, and its last signatures were verified. */
+function* joinBlocks(blocks: readonly PlacedBlock[]): Generator<PlacedBlock[]> {
+  let together: PlacedBlock[] = [];
+  let entries = 0;
+  let rawBytes = 0;
+  for (const block of blocks) {
+    const count = block.last - block.first + 1;
+    const isFull = entries + count > BLOCK_ENTRIES_MAX || rawBytes + block.rawBytes > BLOCK_RAW_BYTES_TARGET;
+    if (together.length > 0 && isFull) {
+      yield together;
+      together = [];
+      entries = 0;
+      rawBytes = 0;
+    }
+    together.push(block);
+    entries += count;
+    rawBytes += block.rawBytes;
+  }
+  if (together.length > 0) yield together;
 }
 
 function isSmall({ first, last, rawBytes }: TailBlock, entriesBelow: number): boolean {

@@ -7,6 +7,7 @@
  * before; whether that is what *we* have is the next stage's question.
  */
 import type { Batch } from './batch.ts';
+import { hashBody, hashErased, type ErasedBody } from './body.ts';
 import type { Crypto } from './crypto.ts';
 import { ChainHasher, chainId } from './commit.ts';
 import { TidelogError } from './errors.ts';
@@ -39,7 +40,7 @@ export type AuthenticEntry = Place &
         readonly bodyHash: Uint8Array;
         readonly body: Uint8Array;
       }
-    | { readonly kind: 'erased'; readonly signature: Uint8Array; readonly bodyHash: Uint8Array }
+    | ({ readonly kind: 'erased'; readonly signature: Uint8Array; readonly bodyHash: Uint8Array } & ErasedBody)
     | { readonly kind: 'gap' }
   );
 
@@ -48,7 +49,7 @@ export interface AuthenticBatch {
   readonly entries: readonly AuthenticEntry[];
 }
 
-/** Throws `bad-key`, `bad-batch`, `unlinked` or `bad-signature`. */
+/** Throws `bad-key`, `bad-batch`, `bad-commit`, `unlinked` or `bad-signature`. */
 export function authenticate(crypto: Crypto, space: Uint8Array, batch: Batch): AuthenticBatch {
   return link(crypto, space, batch, true);
 }
@@ -87,14 +88,14 @@ function link(crypto: Crypto, space: Uint8Array, batch: Batch, verify: boolean):
     }
     const seq = walk.seq + 1;
     const { signature } = entry;
-    const bodyHash = entry.kind === 'commit' ? crypto.sha256(entry.body) : entry.bodyHash;
+    const bodyHash = entry.kind === 'commit' ? hashBody(crypto, entry.body) : hashErased(crypto, entry);
     const id = hasher.id(seq, prev, bodyHash, signature);
     walk.unverified = { seq, prev, bodyHash, signature };
     walk.seq = seq;
     walk.head = id;
     return entry.kind === 'commit'
       ? { kind: 'commit', chain, seq, prev, id, signature, bodyHash, body: entry.body }
-      : { kind: 'erased', chain, seq, prev, id, signature, bodyHash };
+      : { kind: 'erased', chain, seq, prev, id, signature, bodyHash, stem: entry.stem, changesHash: entry.changesHash };
   });
   if (verify) for (const walk of walks) endRun(crypto, walk);
   return { chains: walks.map(({ chain }) => chain), entries };

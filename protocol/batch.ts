@@ -4,7 +4,7 @@
  *   chains      [[device 32, nonce 8, seq, id 32], …]: each chain that occurs, with the seq and id before its first entry here
  *   entries     in log order; `chain` is an index into chains
  *                 [chain, body]            a commit
- *                 [chain, nil, hash 32]    an erased commit: its body's hash in the place of the body
+ *                 [chain, stem, hash 32]   an erased commit: its body without the changes, and their hash
  *                 [chain, seq, id 32]      a gap: skips to that seq, in filtered streams only
  *   signatures  64 bytes for each commit and each erased commit, in the order of the entries
  *
@@ -21,6 +21,7 @@ import {
   SIGNATURE_BYTES,
 } from './constants.ts';
 import { TidelogError } from './errors.ts';
+import type { ErasedBody } from './body.ts';
 import { concat } from './bytes.ts';
 import { decodeStrict, encode } from './msgpack.ts';
 
@@ -37,7 +38,7 @@ export interface BatchChain {
 /** `chain` is an index into the batch's chains. */
 export type BatchEntry =
   | { readonly kind: 'commit'; readonly chain: number; readonly signature: Uint8Array; readonly body: Uint8Array }
-  | { readonly kind: 'erased'; readonly chain: number; readonly signature: Uint8Array; readonly bodyHash: Uint8Array }
+  | ({ readonly kind: 'erased'; readonly chain: number; readonly signature: Uint8Array } & ErasedBody)
   | { readonly kind: 'gap'; readonly chain: number; readonly seq: number; readonly id: Uint8Array };
 
 export interface Batch {
@@ -54,7 +55,7 @@ export function encodeBatch(batch: Batch): Uint8Array {
         return [entry.chain, entry.body];
       case 'erased':
         signatures.push(entry.signature);
-        return [entry.chain, null, entry.bodyHash];
+        return [entry.chain, entry.stem, entry.changesHash];
       case 'gap':
         return [entry.chain, entry.seq, entry.id];
     }
@@ -114,7 +115,8 @@ function readEntry(entry: unknown, chains: number, takeSignature: () => Uint8Arr
     return { kind: 'commit', chain, signature: takeSignature(), body: second };
   }
   if (!isBytes(third, HASH_BYTES)) refuse('an erased commit or a gap has a hash of other than 32 bytes');
-  if (second === null) return { kind: 'erased', chain, signature: takeSignature(), bodyHash: third };
+  if (second instanceof Uint8Array)
+    return { kind: 'erased', chain, signature: takeSignature(), stem: second, changesHash: third };
   if (!isCount(second) || second === 0) refuse('a gap has a seq that is not an integer from 1');
   return { kind: 'gap', chain, seq: second, id: third };
 }

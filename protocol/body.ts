@@ -7,11 +7,16 @@
  *              destroy true · set {property: value} · unset [property] · inc {property: integer}
  *              add {property: [value]} · remove {property: [value]}
  *            A property stands in one of set, unset, inc, or in add and remove. `destroy` comes before the rest.
+ *
+ * The hash of a body is SHA-256(stem | SHA-256(changes)), where the stem is all the bytes before `changes`. So a commit whose changes
+ * were taken out still proves when it was written and what its author had seen: without that, those who never had the changes
+ * would judge the later commits of its chain differently from those who had.
  */
 import { BODY_BYTES_MAX, BODY_DEPTH_MAX, CHAIN_ID_BYTES, INTEGER_MAX } from './constants.ts';
 import { TidelogError } from './errors.ts';
-import { toHex } from './bytes.ts';
-import { decodeStrict, decodeTrusted, encode } from './msgpack.ts';
+import type { Crypto } from './crypto.ts';
+import { concat, toHex } from './bytes.ts';
+import { decodeStrict, decodeTrusted, encode, endOfValue } from './msgpack.ts';
 import { isPropertyName, isSubject, type Value } from './value.ts';
 
 export interface Dependency {
@@ -40,6 +45,14 @@ export interface Body {
   readonly changes: readonly Change[];
 }
 
+/** What an erased commit keeps of its body. */
+export interface ErasedBody {
+  /** The bytes before the changes: 0x93, time, deps. */
+  readonly stem: Uint8Array;
+  /** SHA-256 of the bytes of the changes. */
+  readonly changesHash: Uint8Array;
+}
+
 /** First byte of a body that is an array of three. Sealed bodies will have another. */
 const PLAIN_BODY_BYTE = 0x93;
 
@@ -61,8 +74,7 @@ export function encodeBody(body: Body): Uint8Array {
 /** Throws `commit-too-large` or `bad-commit`. */
 export function decodeBody(bytes: Uint8Array): Body {
   if (bytes.length > BODY_BYTES_MAX) throw new TidelogError('commit-too-large', `a body of ${bytes.length} bytes`);
-  if (bytes[0] !== PLAIN_BODY_BYTE)
-    refuse(`its body begins with ${bytes[0] === undefined ? 'nothing' : toHex(bytes.subarray(0, 1))}, not 93`);
+  checkFirstByte(bytes);
   const [time, deps, changes] = decodeStrict(bytes, BODY_DEPTH_MAX, 'bad-commit') as unknown[];
   if (!isCount(time)) refuse('its time is not an integer from 0');
   return { time, deps: readDeps(deps), changes: readChanges(changes) };
@@ -76,6 +88,43 @@ export function decodeKnownBody(bytes: Uint8Array): Body {
     deps: deps.map(([chain, seq]) => ({ chain, seq })),
     changes: changes.map(([subject, ops]) => ({ subject, ops })),
   };
+}
+
+/** What is left of a body without its changes. Throws `bad-commit` where its stem can't be told apart. The stem is a view of `body`. */
+export function eraseBody(crypto: Crypto, body: Uint8Array): ErasedBody {
+  checkFirstByte(body);
+  const depsAt = endOfValue(body, 1, STEM_DEPTH_MAX, 'bad-commit');
+  const changesAt = endOfValue(body, depsAt, STEM_DEPTH_MAX, 'bad-commit');
+  return { stem: body.subarray(0, changesAt), changesHash: crypto.sha256(body.subarray(changesAt)) };
+}
+
+/** The body hash that stands in the header. Throws `bad-commit`. */
+export function hashBody(crypto: Crypto, body: Uint8Array): Uint8Array {
+  return hashErased(crypto, eraseBody(crypto, body));
+}
+
+/** The same, from what an erased commit keeps. */
+export function hashErased(crypto: Crypto, { stem, changesHash }: ErasedBody): Uint8Array {
+  return crypto.sha256(concat(stem, changesHash));
+}
+
+/** Time and deps of an erased commit. Throws `bad-commit`, `commit-too-large`. */
+export function decodeStem(stem: Uint8Array): Omit<Body, 'changes'> {
+  if (stem.length > BODY_BYTES_MAX) throw new TidelogError('commit-too-large', `a stem of ${stem.length} bytes`);
+  checkFirstByte(stem);
+  // Made whole by a nil in the place of the changes.
+  const [time, deps] = decodeStrict(concat(stem, NIL), STEM_DEPTH_MAX + 1, 'bad-commit') as unknown[];
+  if (!isCount(time)) refuse('its time is not an integer from 0');
+  return { time, deps: readDeps(deps) };
+}
+
+/** Deps are arrays in an array. */
+const STEM_DEPTH_MAX = 2;
+const NIL = Uint8Array.of(0xc0);
+
+function checkFirstByte(body: Uint8Array): void {
+  if (body[0] === PLAIN_BODY_BYTE) return;
+  refuse(`its body begins with ${body[0] === undefined ? 'nothing' : toHex(body.subarray(0, 1))}, not 93`);
 }
 
 function readDeps(deps: unknown): Dependency[] {

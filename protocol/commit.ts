@@ -2,7 +2,7 @@
  * Commits and chains: what is hashed, what is signed, and what follows from it.
  *
  *   chain  = first 16 bytes of SHA-256("tidelog/1 chain" | space 32 | device 32 | nonce 8)
- *   header = space 32 | device 32 | nonce 8 | seq u64 BE | prev 32 | SHA-256(body) 32        144 bytes
+ *   header = space 32 | device 32 | nonce 8 | seq u64 BE | prev 32 | body hash 32        144 bytes; the body hash: body.ts
  *   sig    = Ed25519(device, "tidelog/1 commit" | header)
  *   id     = SHA-256("tidelog/1 id" | header | sig)
  *   space  = SHA-256("tidelog/1 space" | owner 32 | salt 16)

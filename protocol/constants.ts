@@ -46,8 +46,11 @@ export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 export const BODY_BYTES_MAX = 1024 * 1024;
 /** Nesting of a body, counted from the outermost array. */
 export const BODY_DEPTH_MAX = 32;
-/** A batch's data, unpacked. Checked against the declared size before anything is unpacked. */
-export const BATCH_RAW_BYTES_MAX = 8 * 1024 * 1024;
+/**
+ * A batch's data, unpacked. Checked against the declared size before anything is unpacked. No more than packed: every batch that may
+ * come can be stored and sent on as one, also to a peer that unpacks nothing.
+ */
+export const BATCH_RAW_BYTES_MAX = 2 * 1024 * 1024;
 /** A batch's data as it is sent. */
 export const BATCH_DATA_BYTES_MAX = 2 * 1024 * 1024;
 /** Entries in one batch. */
@@ -153,6 +156,7 @@ function assertRelations(): void {
       BLOCK_RAW_BYTES_TARGET + BODY_BYTES_MAX <= BATCH_RAW_BYTES_MAX,
     ],
     ['the longest vector fits in a message', VECTOR_CHAINS_MAX * 64 <= MESSAGE_BYTES_MAX],
+    ['every batch can be sent on unpacked', BATCH_RAW_BYTES_MAX <= BATCH_DATA_BYTES_MAX],
     ['several heartbeats fit in the longest silence', SILENCE_MAX_MS >= 3 * HEARTBEAT_EVERY_MS],
   ];
   for (const [relation, holds] of relations) if (!holds) throw new Error(`constants.ts: not so: ${relation}`);

@@ -46,7 +46,19 @@ export { formatDeviceId, parseDeviceId, shortDeviceId } from './device-id.ts';
 export { decodeStrict, encode, encodeCanonical } from './msgpack.ts';
 export { checkValue, isName, isPropertyName, isSubject, valueKey, type Value } from './value.ts';
 export { isFromTheFuture, observe, tick, type Clock } from './clock.ts';
-export { decodeBody, encodeBody, type Body, type Change, type Dependency, type Ops } from './body.ts';
+export {
+  decodeBody,
+  decodeStem,
+  encodeBody,
+  eraseBody,
+  hashBody,
+  hashErased,
+  type Body,
+  type Change,
+  type Dependency,
+  type ErasedBody,
+  type Ops,
+} from './body.ts';
 export { chainId, ChainHasher, spaceId, ZERO_ID, type ChainKey } from './commit.ts';
 export { decodeBatch, encodeBatch, type Batch, type BatchChain, type BatchEntry } from './batch.ts';
 export { authenticate, type AuthenticBatch, type AuthenticChain, type AuthenticEntry } from './authenticate.ts';

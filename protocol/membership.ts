@@ -12,7 +12,7 @@
  *
  * A revocation names the last seq that counts in each chain of a device (none named: nothing counts) and is final for that key. Several
  * revocations of one device: the least seq for each chain. Where owners revoke each other without having seen it, the senior one's
- * counts: the founder first, then owners in the order in which they were made owners. Without that rule a stolen owner's key could undo its own
+ * counts: the founder first, then the owners that it made in the order in which it made them, then those that they made, and so on. Without that rule a stolen owner's key could undo its own
  * revocation by claiming not to have seen it.
  */
 import { DEVICES_PREFIX, RESERVED_PREFIX, SPACE_SALT_BYTES, SPACE_SUBJECT } from './constants.ts';

@@ -67,6 +67,16 @@ export function decodeTrusted(bytes: Uint8Array): unknown {
   return decoder.decode(bytes);
 }
 
+/** The offset after the value that begins at `at`, checked by the same rules. */
+export function endOfValue(bytes: Uint8Array, at: number, depthMax: number, code: ErrorCode): number {
+  try {
+    return scanValue(bytes, at, depthMax);
+  } catch (thrown) {
+    if (thrown instanceof Fault) throw new TidelogError(code, `its msgpack ${thrown.message}`);
+    throw thrown;
+  }
+}
+
 class Fault extends Error {}
 
 /** null where the bytes are allowed; otherwise what is wrong, as the rest of a sentence. */
@@ -161,6 +171,10 @@ function scanFloat(bytes: Uint8Array, at: number, length: 4 | 8): number {
       ? (bytes[at]! & 0x7f) === 0x7f && (bytes[at + 1]! & 0x80) === 0x80
       : (bytes[at]! & 0x7f) === 0x7f && (bytes[at + 1]! & 0xf0) === 0xf0;
   if (exponentIsFull) throw new Fault('has a number that is not finite');
+  // A float with a whole value is an integer to JavaScript and JSON, and held to the same bound.
+  const view = new DataView(bytes.buffer, bytes.byteOffset + at, length);
+  const value = length === 4 ? view.getFloat32(0) : view.getFloat64(0);
+  if (Math.abs(value) > INTEGER_MAX) throw new Fault('has an integer past 2^53 - 1');
   return end;
 }
 

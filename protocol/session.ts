@@ -2,11 +2,13 @@
  * The session: what one end of a connection does, as a pure state machine. `step(state, event)` gives the next state and the effects that the
  * host carries out. No clock, no I/O, no randomness: times come in with events, and so does everything that needs a log.
  *
- *            ┌────────── stranger ──PAIR, and the host says `known`──┐
- *   start ───┤                                                       ├─► open ──► closed
- *            └────────── greeting ──────────HELLO────────────────────┘
+ *            ┌──► stranger ──PAIR comes, and the host says `greet`──┐
+ *   start ───┤                                                      ├──► greeting ──HELLO──► open ──► closed
+ *            ├──► pairing ───PAIRED comes, and the host says so ────┤
+ *            └──────────────────── known ───────────────────────────┘
  *
- * A device that isn't known may say nothing but PAIR, and hears nothing but `not-paired`. Both ends are peers: each subscribes
+ * A device that isn't known may say nothing but PAIR, and hears nothing but `not-paired`; it is `stranger` here. `pairing` is this side
+ * when it has sent PAIR: the other may know it already and greet at once, which is kept until it has answered. Both ends are peers: each subscribes
  * to what it lacks. A subscription of ours is `incoming` (batches come in), one of theirs `outgoing`.
  *
  * Who counts what. Sender: `credit` falls by the bytes of each BATCH and rises by each ACK; it reads from its log only while the
@@ -40,7 +42,7 @@ import {
   type StartsFrom,
 } from './messages.ts';
 
-export type Phase = 'stranger' | 'greeting' | 'open' | 'closed';
+export type Phase = 'stranger' | 'pairing' | 'greeting' | 'open' | 'closed';
 
 /** A subscription of ours: batches come in. */
 export interface Incoming {
@@ -80,6 +82,8 @@ export interface Outgoing {
 export interface SessionState {
   readonly phase: Phase;
   readonly saidHello: boolean;
+  /** Has a stranger said that it wants to pair? */
+  readonly asked: boolean;
   /** The last HELLO of the other side. */
   readonly remote: Hello | null;
   readonly incoming: ReadonlyMap<number, Incoming>;
@@ -196,6 +200,7 @@ export function newSession(nowMs: number): SessionState {
   return {
     phase: 'stranger',
     saidHello: false,
+    asked: false,
     remote: null,
     incoming: new Map(),
     outgoing: new Map(),
@@ -224,11 +229,7 @@ function transition(state: SessionState, event: SessionEvent): Step {
     case 'start':
       return event.known ? greet({ ...state, phase: 'greeting' }, event.greeting) : [state, []];
     case 'greet':
-      // A stranger may have waited long for a person; the time for HELLOs begins here.
-      return greet(
-        state.phase === 'stranger' ? { ...state, phase: 'greeting', startedMs: event.nowMs } : state,
-        event.greeting,
-      );
+      return onGreet(state, event);
     case 'message':
       return onMessage({ ...state, receivedMs: event.nowMs }, event.message);
     case 'heard':
@@ -256,7 +257,10 @@ function transition(state: SessionState, event: SessionEvent): Step {
     case 'writable':
       return event.writable ? readWhatCanBeSent({ ...state, writable: true }) : [{ ...state, writable: false }, []];
     case 'pair':
-      return [state, [send({ type: 'PAIR', ...event.pair })]];
+      return [
+        state.phase === 'stranger' ? { ...state, phase: 'pairing' } : state,
+        [send({ type: 'PAIR', ...event.pair })],
+      ];
     case 'paired':
       return [state, [send({ type: 'PAIRED', ...event.paired })]];
     case 'refuse':
@@ -293,6 +297,15 @@ function greet(state: SessionState, greeting: Greeting): Step {
   return [{ ...state, saidHello: true }, [send(hello)]];
 }
 
+/** One that was let in may have waited long for a person: the time for HELLOs begins here. */
+function onGreet(state: SessionState, { greeting, nowMs }: Extract<SessionEvent, { type: 'greet' }>): Step {
+  if (state.phase !== 'stranger' && state.phase !== 'pairing') return greet(state, greeting);
+  const [greeted, effects] = greet({ ...state, phase: 'greeting', startedMs: nowMs }, greeting);
+  if (greeted.remote === null) return [greeted, effects];
+  const [open, more] = onHello(greeted, greeted.remote);
+  return [open, [...effects, ...more]];
+}
+
 function onMessage(state: SessionState, message: Message): Step {
   if (message.type === 'ERROR') {
     return [{ ...state, phase: 'closed' }, [{ type: 'close', error: errorOf(message.fault), remote: true }]];
@@ -300,7 +313,7 @@ function onMessage(state: SessionState, message: Message): Step {
   // Whoever asks to pair is answered by us first (PAIRED, REFUSED), and greets with HELLO once the answer is yes.
   switch (message.type) {
     case 'PAIR':
-      return [state, [{ type: 'pairRequest', pair: message }]];
+      return [{ ...state, asked: true }, [{ type: 'pairRequest', pair: message }]];
     case 'PAIRED':
     case 'REFUSED':
       return [state, [{ type: 'pairAnswer', answer: message }]];
@@ -332,6 +345,7 @@ function onHello(state: SessionState, hello: Hello): Step {
   if (state.phase === 'stranger') throw new TidelogError('not-paired');
   if (hello.version !== PROTOCOL_VERSION)
     throw new TidelogError('unsupported-version', `theirs is ${hello.version}, ours ${PROTOCOL_VERSION}`);
+  if (state.phase === 'pairing') return [{ ...state, remote: hello }, []];
   return [{ ...state, phase: 'open', remote: hello }, [{ type: 'greeted', hello }]];
 }
 
@@ -573,8 +587,11 @@ function withOutgoing(state: SessionState, outgoing: Outgoing): SessionState {
 
 function onTick(state: SessionState, { nowMs, timeUs, spaces }: Extract<SessionEvent, { type: 'tick' }>): Step {
   const isGreeted = state.phase === 'open' && state.saidHello;
-  if (!isGreeted && state.phase !== 'stranger' && nowMs - state.startedMs > HANDSHAKE_TIMEOUT_MS) {
-    throw new TidelogError('timeout', 'no HELLO came');
+  if (nowMs - state.startedMs > HANDSHAKE_TIMEOUT_MS) {
+    // Signs of life alone must not hold a connection open for a stranger.
+    if (state.phase === 'stranger' && !state.asked) throw new TidelogError('not-paired');
+    if (state.phase === 'greeting' || (state.phase === 'open' && !state.saidHello))
+      throw new TidelogError('timeout', 'no HELLO came');
   }
   if (nowMs - state.receivedMs > SILENCE_MAX_MS)
     throw new TidelogError('timeout', `nothing came for ${SILENCE_MAX_MS / 1000} s`);

@@ -9,7 +9,7 @@ import { afterAll, expect, test } from 'vitest';
 import { nodeCrypto as crypto } from '../../client/platform/crypto-node.ts';
 import { authenticate } from '../../protocol/authenticate.ts';
 import { decodeBatch, encodeBatch } from '../../protocol/batch.ts';
-import { decodeBody, encodeBody } from '../../protocol/body.ts';
+import { decodeBody, encodeBody, hashBody } from '../../protocol/body.ts';
 import { fromHex, toHex, utf8 } from '../../protocol/bytes.ts';
 import { Channel } from '../../protocol/channel.ts';
 import { chainId, ChainHasher, spaceId, ZERO_ID } from '../../protocol/commit.ts';
@@ -253,7 +253,7 @@ function commitExample(seq: number, prev: Uint8Array, get: Values): Record<strin
   const device = crypto.ed25519KeyPair(from('device ID', 'seed'));
   const chain = { space: spaceOfExamples(), device: device.public, nonce: from('commit 1', 'nonce') };
   const body = hex(get('body'));
-  const bodyHash = crypto.sha256(body);
+  const bodyHash = hashBody(crypto, body);
   const hasher = new ChainHasher(crypto, chain);
   const signature = hasher.sign(device, seq, prev, bodyHash);
   return {

@@ -3,16 +3,16 @@ import { describe, expect, test } from 'vitest';
 import { portableCrypto } from '../../client/platform/crypto-portable.ts';
 import { authenticate, linkKnown, type AuthenticBatch } from '../../protocol/authenticate.ts';
 import { decodeBatch, encodeBatch, type Batch, type BatchEntry } from '../../protocol/batch.ts';
-import { toHex, utf8 } from '../../protocol/bytes.ts';
+import { toHex } from '../../protocol/bytes.ts';
 import { chainId } from '../../protocol/commit.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
-import { TestChain } from '../support/chains.ts';
+import { bodyOf, TestChain } from '../support/chains.ts';
 import { bytesOf, crypto, hex, orRefused, refusal } from '../support/protocol.ts';
 
 const space = bytesOf('space', 32);
 const chainOf = (name: string, commits: number): TestChain => {
   const chain = new TestChain(space, name);
-  for (let i = 1; i <= commits; i++) chain.write(utf8(`${name} ${i}`));
+  for (let i = 1; i <= commits; i++) chain.write(bodyOf(`${name} ${i}`));
   return chain;
 };
 const alice = chainOf('alice', 6);
@@ -108,9 +108,9 @@ describe('good runs', () => {
 
   test('a middle signature that its own device made wrong is pinned by the last, and taken', () => {
     const sloppy = new TestChain(space, 'sloppy');
-    sloppy.write(utf8('1'));
-    sloppy.write(utf8('2'), bytesOf('no signature', 64));
-    sloppy.write(utf8('3'));
+    sloppy.write(bodyOf('1'));
+    sloppy.write(bodyOf('2'), bytesOf('no signature', 64));
+    sloppy.write(bodyOf('3'));
     expect(check(sloppy.batch()).entries).toHaveLength(3);
     // Alone it is not: nothing vouches for it.
     expect(codeOf(sloppy.batch(1, 2))).toBe('bad-signature');
@@ -119,12 +119,12 @@ describe('good runs', () => {
 
 describe('what was altered', () => {
   test.each([1, 2, 3, 4, 5, 6])('the body of commit %i of 6', (seq) => {
-    const batch = replace(alice.batch(), seq - 1, (entry) => ({ ...entry, body: utf8('altered') }) as BatchEntry);
+    const batch = replace(alice.batch(), seq - 1, (entry) => ({ ...entry, body: bodyOf('altered') }) as BatchEntry);
     expect(codeOf(batch)).toBe('bad-signature');
   });
 
   test.each([1, 2, 3, 4, 5, 6])('the hash of erased commit %i of 6', (seq) => {
-    const batch = replace(alice.batch(), seq - 1, () => ({ ...alice.erased(seq), bodyHash: bytesOf('other', 32) }) as BatchEntry); // prettier-ignore
+    const batch = replace(alice.batch(), seq - 1, () => ({ ...alice.erased(seq), changesHash: bytesOf('other', 32) }) as BatchEntry); // prettier-ignore
     expect(codeOf(batch)).toBe('bad-signature');
   });
 

@@ -17,14 +17,14 @@ test('the bytes, by hand', () => {
     entries: [
       { kind: 'commit', chain: 0, signature, body: hex('0102') },
       { kind: 'gap', chain: 0, seq: 9, id: hash },
-      { kind: 'erased', chain: 0, signature: other, bodyHash: hash },
+      { kind: 'erased', chain: 0, signature: other, stem: hex('930190'), changesHash: hash },
     ],
   };
   const raw = encodeBatch(batch);
   expect(toHex(raw)).toBe(
     toHex(
       hex(`93 91 94 c420${toHex(chain.device)} c408${toHex(chain.nonce)} 05 c420${toHex(chain.id)}
-           93 92 00 c4020102   93 00 09 c420${toHex(hash)}   93 00 c0 c420${toHex(hash)}
+           93 92 00 c4020102   93 00 09 c420${toHex(hash)}   93 00 c403930190 c420${toHex(hash)}
            c480 ${toHex(signature)} ${toHex(other)}`),
     ),
   );
@@ -37,7 +37,13 @@ const someBatch: fc.Arbitrary<Batch> = fc
     const index = fc.nat(chains.length - 1);
     const entry = fc.oneof<fc.Arbitrary<BatchEntry>[]>(
       fc.record({ kind: fc.constant('commit'), chain: index, signature: bytes(64), body: fc.uint8Array() }),
-      fc.record({ kind: fc.constant('erased'), chain: index, signature: bytes(64), bodyHash: bytes(32) }),
+      fc.record({
+        kind: fc.constant('erased'),
+        chain: index,
+        signature: bytes(64),
+        stem: fc.uint8Array(),
+        changesHash: bytes(32),
+      }),
       fc.record({ kind: fc.constant('gap'), chain: index, seq: count.filter((seq) => seq > 0), id: bytes(32) }),
     );
     return fc.record({
@@ -92,7 +98,7 @@ describe('what is refused', () => {
         chains,
         [
           [0, hash],
-          [0, null, hash],
+          [0, hash, hash],
         ],
         signature,
       ],

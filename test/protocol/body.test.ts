@@ -1,11 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeBody, decodeKnownBody, encodeBody, type Body, type Ops } from '../../protocol/body.ts';
-import { toHex } from '../../protocol/bytes.ts';
+import {
+  decodeBody,
+  decodeKnownBody,
+  decodeStem,
+  encodeBody,
+  eraseBody,
+  hashBody,
+  hashErased,
+  type Body,
+  type Ops,
+} from '../../protocol/body.ts';
+import { concat, toHex } from '../../protocol/bytes.ts';
 import { BODY_BYTES_MAX, SUBJECT_BYTES_MAX } from '../../protocol/constants.ts';
 import { encode } from '../../protocol/msgpack.ts';
 import { checkValue, isPropertyName, isSubject, type Value } from '../../protocol/value.ts';
-import { bytes, bytesOf, count, hex, orRefused, refusal, value, withCode } from '../support/protocol.ts';
+import { bytes, bytesOf, count, crypto, hex, orRefused, refusal, value, withCode } from '../support/protocol.ts';
 
 const chain = bytesOf('chain', 16);
 const ops = (map: unknown): unknown[] => [1, [], [['note/1', map]]];
@@ -189,4 +199,60 @@ test('any bytes give a body or a refusal', () => {
     }),
     { numRuns: 1000 },
   );
+});
+
+describe('an erased body', () => {
+  const whole = encodeBody({
+    time: 1_700_000_000_000_000,
+    deps: [{ chain, seq: 3 }],
+    changes: [{ subject: 'a', ops: { set: { t: 1 } } }],
+  });
+
+  test('keeps time and deps, and the hash of the whole', () => {
+    const erased = eraseBody(crypto, whole);
+    expect(decodeStem(erased.stem)).toEqual({ time: 1_700_000_000_000_000, deps: [{ chain, seq: 3 }] });
+    expect(hashErased(crypto, erased)).toEqual(hashBody(crypto, whole));
+    expect(erased.changesHash).toEqual(crypto.sha256(whole.subarray(erased.stem.length)));
+    expect(hashBody(crypto, whole)).toEqual(crypto.sha256(concat(erased.stem, erased.changesHash)));
+  });
+
+  test('has another hash for any other byte', () => {
+    for (let i = 1; i < whole.length; i++) {
+      const altered = whole.slice();
+      altered[i]! ^= 1;
+      const hash = orRefused(() => hashBody(crypto, altered));
+      if (hash) expect(toHex(hash)).not.toBe(toHex(hashBody(crypto, whole)));
+    }
+  });
+
+  test('of any body says what the body says', () => {
+    fc.assert(
+      fc.property(someBody, (any) => {
+        const { stem } = eraseBody(crypto, encodeBody(any));
+        expect(decodeStem(stem)).toEqual({ time: any.time, deps: any.deps });
+      }),
+    );
+  });
+
+  test('from any bytes is read or refused', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (any) => {
+        orRefused(() => decodeStem(any));
+        orRefused(() => eraseBody(crypto, any));
+        orRefused(() => decodeStem(concat(hex('93'), any)));
+      }),
+    );
+  });
+
+  test.each([
+    ['nothing', '', 'begins with nothing'],
+    ['no deps', '93 01', 'ends too early'],
+    ['more than deps', '93 01 90 90', 'after its end'],
+    ['a time that is none', '93 a0 90', 'its time'],
+    ['deps that are none', '93 01 a0', 'deps'],
+  ])('%s is refused', (_, bytes, why) => {
+    const { code, message } = refusal(() => decodeStem(hex(bytes)));
+    expect(code).toBe('bad-commit');
+    expect(message).toContain(why);
+  });
 });

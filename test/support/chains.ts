@@ -1,8 +1,10 @@
 /** Signed chains for tests, built with nothing but the protocol's own parts. */
 import type { Batch, BatchChain, BatchEntry } from '../../protocol/batch.ts';
+import { eraseBody, hashBody } from '../../protocol/body.ts';
 import { ChainHasher, ZERO_ID } from '../../protocol/commit.ts';
 import type { KeyPair } from '../../protocol/crypto.ts';
-import { bytesOf, crypto, deviceOf } from './protocol.ts';
+import { concat, utf8 } from '../../protocol/bytes.ts';
+import { bytesOf, crypto, deviceOf, hex } from './protocol.ts';
 
 export interface SignedCommit {
   readonly seq: number;
@@ -11,6 +13,11 @@ export interface SignedCommit {
   readonly signature: Uint8Array;
   readonly body: Uint8Array;
   readonly bodyHash: Uint8Array;
+}
+
+/** A body with a stem like any other's, and any bytes where the changes stand: all that hashes and links look at. */
+export function bodyOf(text: string): Uint8Array {
+  return concat(hex('930190'), utf8(text));
 }
 
 /** A chain that grows by `write`. */
@@ -36,7 +43,7 @@ export class TestChain {
   write(body: Uint8Array, signature?: Uint8Array): SignedCommit {
     const seq = this.commits.length + 1;
     const prev = this.last?.id ?? ZERO_ID;
-    const bodyHash = crypto.sha256(body);
+    const bodyHash = hashBody(crypto, body);
     const signed = signature ?? this.#hasher.sign(this.device, seq, prev, bodyHash);
     const id = this.#hasher.id(seq, prev, bodyHash, signed);
     const commit = { seq, prev, id, signature: signed, body, bodyHash };
@@ -60,8 +67,8 @@ export class TestChain {
   }
 
   erased(seq: number, chain = 0): BatchEntry {
-    const { signature, bodyHash } = this.commits[seq - 1]!;
-    return { kind: 'erased', chain, signature, bodyHash };
+    const { signature, body } = this.commits[seq - 1]!;
+    return { kind: 'erased', chain, signature, ...eraseBody(crypto, body) };
   }
 
   /** A gap that skips to `seq`. */
