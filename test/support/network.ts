@@ -65,6 +65,11 @@ export class Network {
     return Promise.resolve(pair.a);
   }
 
+  /** Every line goes down at once, with whatever is on it. */
+  cut(): void {
+    for (const { cut } of this.#cuts.splice(0)) cut();
+  }
+
   /** Nobody reaches it any more, and its connections are lost. */
   isolate(member: Member): void {
     this.#byUrl.delete(member.url);
