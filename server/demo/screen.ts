@@ -109,7 +109,7 @@ export class LiveScreen implements Screen {
 
 function tableOf(rows: readonly DeviceRow[]): string {
   return table(
-    ['device', 'now', 'head', 'commits', 'resources', 'conflicts', 'behind', 'last arrival'],
+    ['device', 'now', 'head', 'commits', 'resources', 'conflicts', 'behind', 'last arrival from'],
     rows.map(({ device, online, head, commits, resources, conflicts, behind, lastArrival }) => [
       paint('bold', device),
       online ? paint('green', 'online') : paint('red', 'offline'),
@@ -118,7 +118,7 @@ function tableOf(rows: readonly DeviceRow[]): string {
       String(resources),
       conflicts > 0 ? paint('yellow', String(conflicts)) : '0',
       behind > 0 ? paint('yellow', String(behind)) : '0',
-      lastArrival ? `from ${lastArrival.from} in ${formatDelay(lastArrival.delayMs)}` : paint('dim', '-'),
+      lastArrival ? `${lastArrival.from}, ${formatDelay(lastArrival.delayMs)}` : paint('dim', '-'),
     ]),
   );
 }
