@@ -358,7 +358,8 @@ export class Connection {
       case 'ended':
         return this.#onEnded(effect);
       case 'heads':
-        return this.#onHeads(effect.spaces, effect.timeUs);
+        this.#onHeads(effect.spaces, effect.timeUs);
+        return this.#noteSame(effect.spaces);
       case 'pairRequest':
         return this.#decide(this.#host.onPairRequest(this, effect.pair));
       case 'pairAnswer':
@@ -461,7 +462,7 @@ export class Connection {
     const offered = space && this.remoteHeads.get(space.hex);
     if (!space || !offered) return;
     this.remoteHeads.set(space.hex, { ...offered, head: last, digest });
-    this.#later(space.saveCursor(this.device, { epoch: offered.epoch, seq: last }));
+    this.#later(space.saveCursor(this.device, { epoch: offered.epoch, seq: last, digest }));
     this.#caughtUp.add(space.hex);
     this.#progress.notify();
   }
@@ -482,6 +483,15 @@ export class Connection {
   #onHeads(spaces: readonly SpaceState[], timeUs: number): void {
     for (const state of spaces) this.remoteHeads.set(toHex(state.space), state);
     if (timeUs > 0) this.clockSkewMs = Math.round((timeUs - this.#host.platform.nowUs()) / 1000);
+  }
+
+  /** Where both have the same, all that they have up to their head is here: the next connection begins at it. */
+  #noteSame(spaces: readonly SpaceState[]): void {
+    for (const { space: id, epoch, head, digest } of spaces) {
+      const space = this.#host.space(id);
+      if (space && this.#followed.has(space.hex) && equal(digest, space.digest()))
+        this.#later(space.saveCursor(this.device, { epoch, seq: head, digest }));
+    }
   }
 
   // ---- being followed

@@ -4,6 +4,7 @@
  */
 import type { AuthenticBatch } from '../protocol/authenticate.ts';
 import type { Change } from '../protocol/body.ts';
+import { toHex } from '../protocol/bytes.ts';
 import type { Codec } from '../protocol/codec.ts';
 import type { Crypto, KeyPair, RandomBytes } from '../protocol/crypto.ts';
 import { TidelogError } from '../protocol/errors.ts';
@@ -16,6 +17,7 @@ import { authorOf, etagOf, StateDraft } from './state.ts';
 import type { Store, StoreOp } from './store.ts';
 import {
   chainKey,
+  decodeCursor,
   deviceKey,
   encodeBlock,
   encodeBlockRecord,
@@ -76,6 +78,8 @@ export class Group {
   readonly #context: GroupContext;
   readonly #state: StateDraft;
   readonly #ops: StoreOp[] = [];
+  /** By device, hex. */
+  readonly #cursors = new Map<string, { readonly device: Uint8Array; readonly record: CursorRecord }>();
   /** Entries that no block holds yet. */
   #loose: Admitted[] = [];
   readonly #touchedChains = new Set<Chain>();
@@ -132,11 +136,18 @@ export class Group {
     return admission;
   }
 
-  /** Moves our cursor in another device's log, together with what was read there. */
-  setCursor(device: Uint8Array, cursor: Omit<CursorRecord, 'ownHead'>): void {
-    const { view } = this.#context;
-    const record = { ...cursor, ownHead: view.head };
-    this.#ops.push({ table: 'cursors', key: deviceKey(view.number, device), value: encodeCursor(record) });
+  /** Where we are in another device's log, as this group leaves it so far; null where nothing was noted. */
+  async cursor(device: Uint8Array): Promise<CursorRecord | null> {
+    const { store, view } = this.#context;
+    const moved = this.#cursors.get(toHex(device));
+    if (moved) return moved.record;
+    const bytes = await store.get('cursors', deviceKey(view.number, device));
+    return bytes ? decodeCursor(bytes) : null;
+  }
+
+  /** Moves it, together with what was read there. */
+  setCursor(device: Uint8Array, record: CursorRecord): void {
+    this.#cursors.set(toHex(device), { device, record });
   }
 
   /** Any other change that belongs in this transaction. */
@@ -213,6 +224,9 @@ export class Group {
     this.#sealLoose();
     const ops = this.#ops;
     ops.push(...this.#state.ops());
+    for (const { device, record } of this.#cursors.values()) {
+      ops.push({ table: 'cursors', key: deviceKey(view.number, device), value: encodeCursor(record) });
+    }
     for (const chain of this.#touchedChains) {
       ops.push({ table: 'chains', key: chainKey(view.number, chain.number), value: encodeChain(chain.record()) });
       for (const { at, other, seq } of chain.learned) {

@@ -613,8 +613,17 @@ export class Space {
     const ingested = this.#writer.run(async (group) => {
       if (line.isBroken) throw new TidelogError('aborted', 'a batch before it was refused');
       try {
+        const before = await group.cursor(device);
+        const headBefore = this.#view.head;
         const { entries, duplicates } = await group.addBatch(batch, message);
-        group.setCursor(device, { epoch, seq: message.last });
+        // Whatever came or was written since the last batch may stand in their log after this one.
+        const isAllTheirs =
+          headBefore === 0 ||
+          (before !== null &&
+            equal(before.epoch, epoch) &&
+            before.seq === message.prev &&
+            before.ownHead === headBefore);
+        group.setCursor(device, { epoch, seq: message.last, ownHead: isAllTheirs ? this.#view.head : null });
         return { added: entries.length, duplicates };
       } catch (thrown) {
         line.isBroken = true;
@@ -627,12 +636,21 @@ export class Space {
     return ingested;
   }
 
-  /** Saves where we are in another device's log, when no batch did. */
-  async saveCursor(device: Uint8Array, cursor: Omit<CursorRecord, 'ownHead'>): Promise<void> {
+  /** Notes where we are in another device's log, when no batch did: there is nothing up to the cursor that we lack, and `digest` is theirs there. */
+  async saveCursor(
+    device: Uint8Array,
+    cursor: { readonly epoch: Uint8Array; readonly seq: number; readonly digest: Uint8Array },
+  ): Promise<void> {
+    const { epoch, seq, digest } = cursor;
+    const view = this.#view;
     const saved = await this.#cursor(device);
-    if (saved && equal(saved.epoch, cursor.epoch) && saved.seq === cursor.seq && saved.ownHead === this.#view.head)
-      return;
-    await this.#writer.run(async (group) => group.setCursor(device, cursor));
+    if (saved && equal(saved.epoch, epoch) && saved.seq === seq && saved.ownHead === view.head) return;
+    await this.#writer.run(async (group) => {
+      const before = await group.cursor(device);
+      const isSame = view.head === view.storedHead && equal(view.digest(), digest);
+      const ownHead = isSame ? view.head : before && equal(before.epoch, epoch) ? before.ownHead : null;
+      group.setCursor(device, { epoch, seq, ownHead });
+    });
   }
 
   async #cursor(device: Uint8Array): Promise<CursorRecord | null> {

@@ -264,8 +264,11 @@ export interface CursorRecord {
   readonly epoch: Uint8Array;
   /** In their log, exclusive: the last that we have on disk. */
   readonly seq: number;
-  /** Our own head when it was stored: still the same, and all that is after the cursor is news to us. */
-  readonly ownHead: number;
+  /**
+   * Our own head when everything that we had stood in their log up to the cursor: while it is still our head, all after the cursor is news
+   * to us. null where they may have some of it after the cursor.
+   */
+  readonly ownHead: number | null;
 }
 
 export function encodeCursor(r: CursorRecord): Uint8Array {
@@ -273,7 +276,7 @@ export function encodeCursor(r: CursorRecord): Uint8Array {
 }
 
 export function decodeCursor(bytes: Uint8Array): CursorRecord {
-  const [epoch, seq, ownHead] = decodeTrusted(bytes) as [Uint8Array, number, number];
+  const [epoch, seq, ownHead] = decodeTrusted(bytes) as [Uint8Array, number, number | null];
   return { epoch, seq, ownHead };
 }
 
