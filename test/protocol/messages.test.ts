@@ -34,8 +34,11 @@ const good: { readonly [N in MessageName]: unknown[] } = {
 
 /** Field (counted after the type), what stands there, and what the refusal says; `bad-message` unless told. */
 type Bad = [field: number, value: unknown, why: string, code?: ErrorCode];
-const notCount = (field: number, what: string): Bad[] =>
-  [-1, 1.5, '1', null, true, [1], 2 ** 60].map((value): Bad => [field, value, what]);
+const notCount = (field: number, what: string): Bad[] => [
+  ...[-1, 1.5, '1', null, true, [1]].map((value): Bad => [field, value, what]),
+  [field, 2 ** 53, 'an integer past 2^53 - 1'],
+  [field, 2 ** 60, 'an integer past 2^53 - 1'],
+];
 const notBytes = (field: number, length: number, what: string): Bad[] => [
   [field, bytesOf('x', length - 1), what],
   [field, bytesOf('x', length + 1), what],

@@ -60,6 +60,12 @@ describe('what is refused', () => {
     ['NaN in 8 bytes', 'cb 7ff8000000000000', 'not finite'],
     ['a signalling NaN', 'cb fff0000000000001', 'not finite'],
     ['infinity in 8 bytes', 'cb 7ff0000000000000', 'not finite'],
+    ['2^53 as a float', 'cb 4340000000000000', 'past 2^53'],
+    ['−2^53 as a float', 'cb c340000000000000', 'past 2^53'],
+    ['2^53 as a float of 4 bytes', 'ca 5a000000', 'past 2^53'],
+    ['−2^53 as a float of 4 bytes', 'ca da000000', 'past 2^53'],
+    ['the largest float', 'cb 7fefffffffffffff', 'past 2^53'],
+    ['the largest float of 4 bytes', 'ca 7f7fffff', 'past 2^53'],
     ['the byte that is never used', 'c1', 'c1'],
     ['a key that is no text', '81 01 02', 'not text'],
     ['a key of bytes', '81 c40161 02', 'not text'],
@@ -92,8 +98,12 @@ describe('what is refused', () => {
     for (const [text, number] of [
       ['cf 001fffffffffffff', Number.MAX_SAFE_INTEGER],
       ['d3 ffe0000000000001', Number.MIN_SAFE_INTEGER],
-      ['cb 7fefffffffffffff', Number.MAX_VALUE],
-      ['ca 7f7fffff', 3.4028234663852886e38],
+      ['cb 433fffffffffffff', Number.MAX_SAFE_INTEGER],
+      ['cb c33fffffffffffff', Number.MIN_SAFE_INTEGER],
+      // The largest that have 24 bits, and the largest that have a fraction.
+      ['ca 59ffffff', 2 ** 53 - 2 ** 29],
+      ['cb 432fffffffffffff', 2 ** 52 - 0.5],
+      ['cb 0000000000000001', Number.MIN_VALUE],
       ['cb 8000000000000000', -0],
     ] as const)
       expect(decode(hex(text))).toBe(number);

@@ -21,6 +21,7 @@ import {
   type Greeting,
   type Incoming,
   type Outgoing,
+  type Phase,
   type SessionEvent,
   type SessionState,
   type SubscribeRequest,
@@ -230,18 +231,32 @@ describe('a stranger', () => {
     expect(host.hear({ type: 'PAIR', invite: null, name: 'phone' })).toHaveLength(1);
   });
 
-  test('of ours asks, and hears the answer', () => {
+  test('that gives nothing but signs of life has the time of a handshake, and not a millisecond more', () => {
     const host = stranger();
-    const pair = { invite: null, name: 'phone' };
-    expect(sends(host.do({ type: 'pair', pair }))).toEqual([{ type: 'PAIR', ...pair }]);
-    const answer: Message = { type: 'PAIRED', space: SPACE, spaceName: 'home', role: 'writer' };
-    expect(host.hear(answer)).toEqual([{ type: 'pairAnswer', answer }]);
-    const refused: Message = { type: 'REFUSED', fault: { code: 'invite-used', retry: false, afterMs: 0, text: '', detail: {} } }; // prettier-ignore
-    expect(host.hear(refused)).toEqual([{ type: 'pairAnswer', answer: refused }]);
+    host.tick(HANDSHAKE_TIMEOUT_MS / 2);
+    expect(host.hear({ type: 'HEARTBEAT', spaces: [], time: 0 })).toEqual([]);
+    host.do({ type: 'heard' });
+    expect(host.tick(HANDSHAKE_TIMEOUT_MS / 2)).toEqual([]);
+    expect(host.hear({ type: 'HEARTBEAT', spaces: [], time: 0 })).toEqual([]);
+    expectClosed(host, host.tick(1), 'not-paired');
+  });
+
+  test('that asked in time may wait, also for another try', () => {
+    const host = stranger();
+    host.tick(HANDSHAKE_TIMEOUT_MS);
+    host.hear({ type: 'PAIR', invite: null, name: 'phone' });
+    expect(host.tick(HANDSHAKE_TIMEOUT_MS)).toHaveLength(1);
+    host.do({ type: 'refuse', error: new TidelogError('pairing-pending') });
+    host.tick(HANDSHAKE_TIMEOUT_MS);
+    expect(host.state.phase).toBe('stranger');
+    expect(host.hear({ type: 'PAIR', invite: null, name: 'phone' })).toHaveLength(1);
+    // HELLO is no more welcome than before.
+    expectClosed(host, host.hear(helloOf()), 'not-paired');
   });
 
   test('that waits for a person is kept alive, told nothing, and has the time for HELLO when it is known', () => {
     const host = stranger();
+    host.hear({ type: 'PAIR', invite: null, name: 'phone' });
     const spaces = [{ space: SPACE, epoch: EPOCH, head: 9, digest: DIGEST }];
     for (let i = 0; i < 8; i++) {
       expect(host.tick(HEARTBEAT_EVERY_MS, spaces)).toEqual([
@@ -252,6 +267,95 @@ describe('a stranger', () => {
     host.do({ type: 'greet', greeting: greeting() });
     expect(host.tick(HANDSHAKE_TIMEOUT_MS)).toEqual([]);
     expectClosed(host, host.tick(1), 'timeout');
+  });
+});
+
+describe('pairing', () => {
+  const pair = { invite: null, name: 'phone' };
+  const answer: Message = { type: 'PAIRED', space: SPACE, spaceName: 'home', role: 'writer' };
+  const pairing = (): Host => {
+    const host = new Host();
+    host.do({ type: 'start', known: false, greeting: greeting() });
+    expect(sends(host.do({ type: 'pair', pair }))).toEqual([{ type: 'PAIR', ...pair }]);
+    expect(host.state.phase).toBe('pairing');
+    return host;
+  };
+
+  test('asks, hears the answer, and greets', () => {
+    const host = pairing();
+    const refused: Message = { type: 'REFUSED', fault: { code: 'pairing-pending', retry: true, afterMs: 0, text: '', detail: {} } }; // prettier-ignore
+    expect(host.hear(refused)).toEqual([{ type: 'pairAnswer', answer: refused }]);
+    expect(host.hear(answer)).toEqual([{ type: 'pairAnswer', answer }]);
+    expect(host.state.phase).toBe('pairing');
+    expect(host.do({ type: 'greet', greeting: greeting() })).toEqual([{ type: 'send', message: helloOf() }]);
+    expect(host.state.phase).toBe('greeting');
+    expect(host.hear(helloOf('b'))).toEqual([{ type: 'greeted', hello: helloOf('b') }]);
+    expect(host.state.phase).toBe('open');
+  });
+
+  test('with one that knows this device: its HELLO is kept, the last one, until it has answered', () => {
+    const host = pairing();
+    expect(host.hear(helloOf('early'))).toEqual([]);
+    expect(host.hear(helloOf('b'))).toEqual([]);
+    expect(host.state).toMatchObject({ phase: 'pairing', saidHello: false });
+    // Nothing of what it shares is used, nor told, before.
+    const heads = { type: 'HEARTBEAT', spaces: [{ space: SPACE, epoch: EPOCH, head: 9, digest: DIGEST }], time: 5 } as const; // prettier-ignore
+    expect(host.hear(heads)).toEqual([]);
+    expect(sends(host.tick(HEARTBEAT_EVERY_MS, heads.spaces))).toEqual([{ type: 'HEARTBEAT', spaces: [], time: 0 }]);
+    expect(host.hear(answer)).toEqual([{ type: 'pairAnswer', answer }]);
+    expect(host.do({ type: 'greet', greeting: greeting() })).toEqual([
+      { type: 'send', message: helloOf() },
+      { type: 'greeted', hello: helloOf('b') },
+    ]);
+    expect(host.state).toMatchObject({ phase: 'open', saidHello: true, remote: helloOf('b') });
+    expect(host.tick(HANDSHAKE_TIMEOUT_MS + 1)).toEqual([]);
+    expect(host.hear(heads)).toEqual([{ type: 'heads', spaces: heads.spaces, timeUs: 5 }]);
+    expect(host.do({ type: 'subscribe', request: request() })).toHaveLength(1);
+  });
+
+  test('a HELLO that comes early is held to the same version', () => {
+    const host = pairing();
+    expectClosed(host, host.hear(helloOf('b', 2)), 'unsupported-version');
+  });
+
+  test.each<Message>([
+    { type: 'SUBSCRIBE_ALL', subscription: 1, space: SPACE, from: { kind: 'all' }, live: true, credit: CREDIT_BYTES_MIN }, // prettier-ignore
+    batchOf(0, 1),
+    caughtUp(1),
+    { type: 'ACK', subscription: 1, last: 1, credit: 1 },
+    ended,
+  ])('$type before the answer, with and without a HELLO before it', (message) => {
+    let host = pairing();
+    expectClosed(host, host.hear(message), 'bad-message');
+    host = pairing();
+    host.hear(helloOf('b'));
+    expectClosed(host, host.hear(message), 'bad-message');
+  });
+
+  test('waits for a person as long as there are signs of life, and then has the time for HELLO', () => {
+    const host = pairing();
+    for (let i = 0; i < 8; i++) {
+      expect(sends(host.tick(HEARTBEAT_EVERY_MS))).toEqual([{ type: 'HEARTBEAT', spaces: [], time: 0 }]);
+      host.hear({ type: 'HEARTBEAT', spaces: [], time: 0 });
+    }
+    host.do({ type: 'greet', greeting: greeting() });
+    expect(host.tick(HANDSHAKE_TIMEOUT_MS)).toEqual([]);
+    expectClosed(host, host.tick(1), 'timeout');
+    const alone = pairing();
+    alone.tick(SILENCE_MAX_MS);
+    expectClosed(alone, alone.tick(1), 'timeout');
+  });
+
+  test('with one that this side knows goes on beside the greeting', () => {
+    const host = new Host();
+    host.do({ type: 'start', known: true, greeting: greeting() });
+    expect(sends(host.do({ type: 'pair', pair }))).toEqual([{ type: 'PAIR', ...pair }]);
+    expect(host.state.phase).toBe('greeting');
+    expect(host.hear(helloOf('b'))).toEqual([{ type: 'greeted', hello: helloOf('b') }]);
+    expect(host.hear(answer)).toEqual([{ type: 'pairAnswer', answer }]);
+    expect(host.state.phase).toBe('open');
+    expect(sends(host.do({ type: 'pair', pair }))).toHaveLength(1);
+    expect(host.state.phase).toBe('open');
   });
 });
 
@@ -592,6 +696,7 @@ describe('time and ends', () => {
   test('silence of a stranger', () => {
     const host = new Host();
     host.do({ type: 'start', known: false, greeting: greeting() });
+    host.hear({ type: 'PAIR', invite: null, name: 'phone' });
     host.tick(SILENCE_MAX_MS);
     expectClosed(host, host.tick(1), 'timeout');
   });
@@ -811,6 +916,13 @@ describe('two sessions', () => {
 });
 
 describe('any sequence of messages and events', () => {
+  const MAY_FOLLOW: Readonly<Record<Phase, readonly Phase[]>> = {
+    stranger: ['stranger', 'pairing', 'greeting', 'closed'],
+    pairing: ['pairing', 'greeting', 'open', 'closed'],
+    greeting: ['greeting', 'open', 'closed'],
+    open: ['open', 'closed'],
+    closed: ['closed'],
+  };
   const small = fc.nat(4);
   const near = someMessage.chain((message) =>
     'subscription' in message
@@ -843,25 +955,33 @@ describe('any sequence of messages and events', () => {
     { weight: 1, arbitrary: small.map((subscription): Timeless => ({ type: 'unsubscribe', subscription })) },
     { weight: 2, arbitrary: fc.tuple(small, small).map(([subscription, last]): Timeless => ({ type: 'stored', subscription, last, bytes: 0 })) }, // prettier-ignore
     { weight: 1, arbitrary: fc.boolean().map((writable): Timeless => ({ type: 'writable', writable })) },
-    { weight: 1, arbitrary: fc.constant<Timeless>({ type: 'greet', greeting: greeting() }) },
+    { weight: 2, arbitrary: fc.constant<Timeless>({ type: 'greet', greeting: greeting() }) },
+    { weight: 1, arbitrary: fc.constant<Timeless>({ type: 'pair', pair: { invite: null, name: 'phone' } }) },
     { weight: 1, arbitrary: fc.constant<Timeless>({ type: 'heard' }) },
     { weight: 1, arbitrary: fc.constant<Timeless>({ type: 'paired', paired: { space: SPACE, spaceName: '', role: 'writer' } }) }, // prettier-ignore
   );
 
   test('never throws, and ends closed or consistent', () => {
-    const reached = { open: 0, closed: 0 };
+    const reached = { open: 0, closed: 0, pairing: 0, kept: 0 };
     fc.assert(
       fc.property(
-        fc.boolean(),
-        fc.boolean(),
+        fc.constantFrom('known', 'greeted', 'greeted', 'stranger', 'pairing', 'greeted early'),
         fc.array(fc.tuple(event, fc.nat(6000)), { maxLength: 60, size: 'max' }),
-        (known, greeted, events) => {
-          // prettier-ignore
+        (begin, events) => {
           const host = new Host();
-          host.do({ type: 'start', known, greeting: greeting() });
-          if (known && greeted) host.hear(helloOf('b'));
-          for (const [event, ms] of events) {
+          host.do({ type: 'start', known: begin === 'known' || begin === 'greeted', greeting: greeting() });
+          if (begin === 'greeted') host.hear(helloOf('b'));
+          if (begin === 'pairing' || begin === 'greeted early')
+            host.do({ type: 'pair', pair: { invite: null, name: 'phone' } });
+          if (begin === 'greeted early') host.hear(helloOf('b'));
+          for (const [drawn, ms] of events) {
             const before = host.state;
+            // A host reads on from where it stands.
+            const position = drawn.type === 'read' ? (before.outgoing.get(drawn.subscription)?.position ?? 0) : 0;
+            const event =
+              drawn.type === 'read' && drawn.batch
+                ? { ...drawn, batch: { ...drawn.batch, last: position + drawn.batch.last } }
+                : drawn;
             const frozen = JSON.stringify([...before.incoming, ...before.outgoing]);
             host.nowMs += ms;
             const effects = [...host.do(event), ...host.tick(0)];
@@ -874,10 +994,27 @@ describe('any sequence of messages and events', () => {
             const { phase, outgoing, incoming } = host.state;
             if (phase === 'open') reached.open++;
             if (phase === 'closed') reached.closed++;
+            if (phase === 'pairing') reached.pairing++;
+            // Nobody goes back, and whoever is open has greeted and was greeted.
+            expect(MAY_FOLLOW[before.phase]).toContain(phase);
+            if (phase === 'open') expect(host.state).toMatchObject({ saidHello: true, remote: { type: 'HELLO' } });
+            if (phase === 'stranger') expect(host.state.remote).toBeNull();
+            if (phase === 'stranger' || phase === 'pairing') {
+              expect([...outgoing]).toEqual([]);
+              expect(host.state.saidHello).toBe(false);
+            }
+            // A HELLO that came early takes effect with the answer, and then only.
+            const greeted = effects.filter(({ type }) => type === 'greeted');
+            if (before.phase === 'pairing' && phase === 'pairing') expect(greeted).toEqual([]);
+            if (before.phase === 'pairing' && event.type === 'greet') {
+              expect(greeted).toEqual(before.remote ? [{ type: 'greeted', hello: before.remote }] : []);
+              if (phase !== 'closed') expect(phase).toBe(before.remote ? 'open' : 'greeting');
+              if (before.remote) reached.kept++;
+            }
             for (const sent of sends(effects)) {
               // Whatever is sent can be read, and to strangers little is.
               expect(decodeMessage(encodeMessage(sent))).toEqual(sent);
-              if (before.phase === 'stranger' && event.type === 'message')
+              if ((before.phase === 'stranger' || before.phase === 'pairing') && event.type === 'message')
                 expect(['ERROR', 'HEARTBEAT']).toContain(sent.type);
             }
             for (const [number, each] of incoming) {
@@ -902,6 +1039,8 @@ describe('any sequence of messages and events', () => {
     );
     expect(reached.open).toBeGreaterThan(500);
     expect(reached.closed).toBeGreaterThan(500);
+    expect(reached.pairing).toBeGreaterThan(100);
+    expect(reached.kept).toBeGreaterThan(5);
   });
 });
 

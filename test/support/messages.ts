@@ -1,5 +1,6 @@
 /** Arbitrary messages of every type. */
 import fc from 'fast-check';
+import { BATCH_RAW_BYTES_MAX } from '../../protocol/constants.ts';
 import type { Fault, Message, MessageName, SpaceState, StartsFrom } from '../../protocol/messages.ts';
 import { ROLES } from '../../protocol/membership.ts';
 import { isName, isSubject } from '../../protocol/value.ts';
@@ -53,7 +54,7 @@ export const messageByName: { readonly [N in MessageName]: fc.Arbitrary<Extract<
     ),
   }),
   BATCH: fc
-    .tuple(count, count, count, fc.constantFrom(0 as const, 1 as const), fc.nat(8 * 1024 * 1024), fc.uint8Array())
+    .tuple(count, count, count, fc.constantFrom(0 as const, 1 as const), fc.nat(BATCH_RAW_BYTES_MAX), fc.uint8Array())
     .map(([subscription, one, other, codec, rawBytes, data]) => ({
       type: 'BATCH',
       subscription,

@@ -6,7 +6,7 @@ import type { Connection } from '../../client/connection.ts';
 import type { Transport, TransportHandlers } from '../../client/transport.ts';
 import { encodeBatch, type Batch } from '../../protocol/batch.ts';
 import { concat, utf8 } from '../../protocol/bytes.ts';
-import { LABEL, PROLOGUE } from '../../protocol/constants.ts';
+import { BATCH_RAW_BYTES_MAX, LABEL, MESSAGE_BYTES_MAX, PROLOGUE } from '../../protocol/constants.ts';
 import type { KeyPair } from '../../protocol/crypto.ts';
 import { formatDeviceId } from '../../protocol/device-id.ts';
 import { ERRORS } from '../../protocol/errors.ts';
@@ -191,7 +191,7 @@ export class RawPeer {
       name: 'raw',
       agent: 'raw/1',
       capabilities: ['zstd'],
-      limits: { message: 4 * 1024 * 1024, batch: 8 * 1024 * 1024 },
+      limits: { message: MESSAGE_BYTES_MAX, batch: BATCH_RAW_BYTES_MAX },
       spaces,
       time: Date.now() * 1000,
     });
