@@ -20,7 +20,7 @@ import { isName } from '../protocol/value.ts';
 import { isLockFile, lockDataDir, type Lock } from './data-lock.ts';
 import { makeFolder, syncFolder, writeFileDurably } from './durable.ts';
 
-export { findRunningNode, lockDataDir, type Lock, type RunningNode } from './data-lock.ts';
+export { findRunningNode } from './data-lock.ts';
 
 export interface DataDir {
   /** Absolute. */
