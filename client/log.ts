@@ -63,6 +63,8 @@ export type Known = ReadonlyMap<string, number>;
 const RECORDS_PER_READ = 256;
 /** Blocks smaller than this are sent together. */
 const SMALL_BLOCK_ENTRIES = 64;
+/** A read that finds its blocks merged away again and again; each merge takes many writes. */
+const READ_TRIES = 5;
 
 export class Log {
   readonly #crypto: Crypto;
@@ -94,8 +96,11 @@ export class Log {
 
   async data(block: PlacedBlock): Promise<BlockData> {
     const bytes = await this.#store.get('blocks', positionKey(this.#view.number, block.last));
-    if (!bytes) throw new TidelogError('data-damaged', `the block that ends at ${block.last} is not there`);
-    return decodeBlock(bytes);
+    const data = bytes && decodeBlock(bytes);
+    // Between its record and its data it may have been merged with its neighbours, or swept: then the record is to be read again.
+    if (!data || data.rawBytes !== block.rawBytes || data.data.length !== block.dataBytes)
+      throw new TidelogError('data-damaged', `the block that ends at ${block.last} is not there`);
+    return data;
   }
 
   async entries(block: PlacedBlock): Promise<LogEntry[]> {
@@ -166,7 +171,8 @@ export class Log {
       return [await this.entries(block), block.last];
     } catch (thrown) {
       const [again] = await this.blocksAfter(at, 1);
-      if (!again || again.last === block.last) throw thrown;
+      if (!again || (again.last === block.last && again.first === block.first && again.dataBytes === block.dataBytes))
+        throw thrown;
       return [await this.entries(again), again.last];
     }
   }
@@ -222,6 +228,23 @@ export class Log {
    * the batch is empty and only moves the cursor.
    */
   async readFor(
+    after: number,
+    known: Known,
+    filter: Filter | null,
+    accepted: ReadonlySet<CodecNumber>,
+  ): Promise<OutgoingBatch | null> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#readFor(after, known, filter, accepted);
+      } catch (thrown) {
+        // See `data`: a block that changes under a reader is not damaged, and one that is damaged stays so.
+        const isDamaged = thrown instanceof TidelogError && thrown.code === 'data-damaged';
+        if (!isDamaged || tries === READ_TRIES) throw thrown;
+      }
+    }
+  }
+
+  async #readFor(
     after: number,
     known: Known,
     filter: Filter | null,

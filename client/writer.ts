@@ -86,7 +86,7 @@ export class Writer {
   /** Takes nothing more; resolves when all that waits is written. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#drained;
+    while (this.#isDraining) await this.#drained;
   }
 
   async #drain(): Promise<void> {
@@ -175,11 +175,17 @@ export class Writer {
     this.#events.filled(filled);
   }
 
-  /** Makes the state anew from the log, with nothing else written meanwhile. */
+  /** Makes the state anew from the log. What others want to write meanwhile waits. */
   async rebuild(onProgress: (done: number, total: number) => void): Promise<void> {
-    await this.close();
-    await rebuild(this.#context, onProgress);
-    this.#closed = false;
+    while (this.#isDraining) await this.#drained;
+    if (this.#closed) throw new TidelogError('closed');
+    this.#isDraining = true;
+    const rebuilt = rebuild(this.#context, onProgress).finally(() => {
+      this.#isDraining = false;
+      if (this.#queue.length > 0) this.#drained = this.#drain();
+    });
+    this.#drained = rebuilt.catch(() => {});
+    await rebuilt;
   }
 
   // ---- merging small blocks

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { MemoryStore } from '../../client/memory-store.ts';
 import type { Store } from '../../client/store.ts';
-import { decodeBlock, encodeBlock } from '../../client/tables.ts';
+import { decodeBlock, decodeBlockRecord, encodeBlock, encodeBlockRecord } from '../../client/tables.ts';
 import { zstdNode } from '../../client/platform/zstd-node.ts';
 import { nodeCrypto } from '../../client/platform/crypto-node.ts';
 import { packBatch, readBlock } from '../../client/block.ts';
@@ -31,8 +31,12 @@ async function withhold(store: Store, subject: string): Promise<number> {
         ...eraseBody(nodeCrypto, entry.body),
       } as const;
     });
+    const packed = packBatch([zstdNode], { chains: batch.chains, entries });
+    const record = decodeBlockRecord((await store.get('blockIndex', key))!);
+    const { rawBytes, data } = packed;
     await store.write([
-      { table: 'blocks', key, value: encodeBlock(packBatch([zstdNode], { chains: batch.chains, entries })) },
+      { table: 'blocks', key, value: encodeBlock(packed) },
+      { table: 'blockIndex', key, value: encodeBlockRecord({ ...record, rawBytes, dataBytes: data.length }) },
     ]);
   }
   return erased;

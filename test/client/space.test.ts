@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { MemoryStore } from '../../client/memory-store.ts';
 import type { Space, LoggedCommit } from '../../client/space.ts';
 import type { Store } from '../../client/store.ts';
+import { decodeBatch } from '../../protocol/batch.ts';
 import type { Change } from '../../protocol/body.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { TidelogError, type ErrorCode } from '../../protocol/errors.ts';
@@ -381,6 +382,68 @@ describe('the log', () => {
       bytes += value.length - 5;
     expect(stats.blockBytes).toBe(bytes);
   });
+
+  test.each(['a follower', 'a reader of the log', 'a history', 'a vector'])(
+    '%s whose block is merged away under it goes on',
+    async (kind) => {
+      const store = new WrappedStore(new MemoryStore());
+      const { space } = await spaceOver(store);
+      for (let i = 0; i < 25; i++) await space.set(`n/${i % 3}`, { i }).stored;
+      const held = Promise.withResolvers<void>();
+      const reached = Promise.withResolvers<void>();
+      let reads = 0;
+      store.beforeRead = (table) => {
+        if (table !== 'blocks' || ++reads !== 4) return undefined;
+        reached.resolve();
+        return held.promise;
+      };
+      const reading = (async (): Promise<string[]> => {
+        if (kind === 'a reader of the log') return (await logOf(space)).map(({ id }) => id);
+        if (kind === 'a history') return (await logOf(space, { prefix: 'n/' })).map(({ id }) => id);
+        const from =
+          kind === 'a vector'
+            ? await space.openFor({ kind: 'vector', heads: [] })
+            : { position: 0, known: new Map<string, number>() };
+        const batch = await space.readFor(from.position, from.known, null, new Set([0, 1]));
+        return [...Array(batch!.last).keys()].map(String);
+      })();
+      reading.catch(() => {});
+      await reached.promise;
+      for (let i = 0; i < 20; i++) await space.set('more', { i }).stored;
+      held.resolve();
+      expect((await reading).length).toBeGreaterThanOrEqual(25);
+      store.beforeRead = () => {};
+    },
+  );
+
+  test('a block that is replaced by a larger one with the same end is read as what it is', async () => {
+    const store = new WrappedStore(new MemoryStore());
+    const { space } = await spaceOver(store);
+    const isReading = Promise.withResolvers<void>();
+    const isMerged = Promise.withResolvers<void>();
+    let reading: Promise<{ after: number; last: number; entries: number }> | null = null;
+    let reads = 0;
+    store.beforeRead = (table) => {
+      if (table !== 'blocks' || ++reads > 2) return undefined;
+      if (reads === 2) {
+        isReading.resolve();
+        return isMerged.promise;
+      }
+      // A merge begins. Somebody who has read the record of its last block waits for that block's data until the merge is done.
+      const after = space.head - 1;
+      reading = space.readFor(after, new Map(), null, new Set([0])).then((batch) => {
+        return { after, last: batch!.last, entries: decodeBatch(batch!.data).entries.length };
+      });
+      return isReading.promise;
+    };
+    store.afterWrite = (ops) => {
+      if (ops.some(({ table, value }) => table === 'blocks' && value === null)) isMerged.resolve();
+    };
+    for (let i = 0; i < 40; i++) await space.set('n', { i }).stored;
+    await isMerged.promise;
+    const { after, last, entries } = (await reading)!;
+    expect(entries).toBe(last - after);
+  });
 });
 
 describe('export', () => {
@@ -593,6 +656,22 @@ describe('the writer', () => {
     expect(seen.length).toBeGreaterThan(2);
     for (const each of seen) expect(each).toEqual(before);
     await member.peer.close();
+  });
+
+  test('what is written while the state is made anew waits for it', async () => {
+    const store = new WrappedStore(new MemoryStore());
+    const { member, space } = await spaceOver(store);
+    for (let i = 0; i < 50; i++) space.commit([{ subject: 'n', ops: { inc: { count: 1 } } }]);
+    const rebuilding = space.rebuild();
+    const writes = [...Array(20).keys()].map(() => space.commit([{ subject: 'n', ops: { inc: { count: 1 } } }]).stored);
+    store.beforeWrite = () => new Promise((resolve) => setImmediate(resolve));
+    writes.push(space.commit([{ subject: 'n', ops: { inc: { count: 1 } } }]).stored);
+    await Promise.all([rebuilding, ...writes]);
+    expect((await space.get('n'))?.value).toEqual({ count: 71 });
+    const again = space.rebuild();
+    await member.peer.close();
+    await again;
+    await expect(space.rebuild()).rejects.toEqual(withCode('closed'));
   });
 
   test('closing writes what waits and takes nothing more', async () => {
