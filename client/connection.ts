@@ -102,8 +102,6 @@ export class Connection {
   /** Messages that wait for a pairing to be decided. */
   readonly #inbox: Message[] = [];
   #deciding = false;
-  /** We asked to be let in. Where we are known there already, HELLO comes before the answer. */
-  #awaitsAnswer: boolean;
   readonly #followers = new Map<number, Follower>();
   /** Spaces (hex) that our last HELLO named. */
   #offered: ReadonlySet<string> = new Set();
@@ -136,7 +134,6 @@ export class Connection {
     this.#host = host;
     this.#transport = transport;
     this.#intent = options.intent;
-    this.#awaitsAnswer = options.intent.kind === 'pair';
     this.initiator = options.initiator;
     this.address = transport.remoteAddress;
     this.openedMs = platform.nowMs();
@@ -310,7 +307,7 @@ export class Connection {
     const message = decodeMessage(bytes);
     if (message === null) {
       this.#dispatch({ type: 'heard', nowMs: this.#nowMs() });
-    } else if (this.#deciding || (this.#awaitsAnswer && message.type === 'HELLO')) {
+    } else if (this.#deciding) {
       if (this.#inbox.length >= INBOX_MAX)
         throw new TidelogError('too-many', 'messages while a pairing is being decided');
       this.#inbox.push(message);
@@ -578,7 +575,6 @@ export class Connection {
       return this.#fail(refusalOf(answer.fault.code, answer.fault.text));
     }
     const { onAnswer } = this.#intent;
-    this.#awaitsAnswer = false;
     this.#decide(onAnswer(answer).then(() => this.greet()));
   }
 
