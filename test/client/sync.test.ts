@@ -12,7 +12,7 @@ import { CREDIT_BYTES_MIN, SILENCE_MAX_MS } from '../../protocol/constants.ts';
 import { collect, dump, eventually, eventuallySame, Network, pair, type Member } from '../support/network.ts';
 import { bytesOf, withCode } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
-import { copyStore, WrappedStore } from '../support/stores.ts';
+import { contents, copyStore, WrappedStore } from '../support/stores.ts';
 
 let network = new Network();
 afterEach(async () => {
@@ -105,6 +105,27 @@ describe('two peers', () => {
       network.reconnect(phone);
     }
     expect(counted(laptop, phone).duplicates).toBe(0);
+  });
+
+  test('that count one thing apart, one of them anew: what it had not seen goes on counting', async () => {
+    const [laptop, phone] = (await membersOf('laptop', 'phone')) as [Member, Member];
+    const inc = (member: Member, n: number): Promise<unknown> =>
+      member.peer.space().commit([{ subject: 'count', ops: { inc: { n }, set: { last: n } } }]).stored;
+    for (const n of [1, 2, 3]) await inc(laptop, n);
+    await (await phone.peer.connect(laptop.url)).caughtUp();
+    await eventuallySame([laptop, phone]);
+    network.cut();
+    for (const n of [10, 20]) await inc(laptop, n);
+    await phone.peer.space().commit([{ subject: 'count', ops: { destroy: true, inc: { n: 100 } } }]).stored;
+    await turn();
+    await (await phone.peer.connect(laptop.url)).caughtUp();
+    await eventuallySame([laptop, phone]);
+    for (const { peer, store } of [laptop, phone]) {
+      expect((await peer.space().get('count'))?.value).toEqual({ n: 130, last: 20 });
+      const state = await contents(store, 'state');
+      await peer.space().rebuild();
+      expect(await contents(store, 'state')).toEqual(state);
+    }
   });
 
   test('that dial each other at once keep one connection, and data flows', async () => {
