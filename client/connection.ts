@@ -108,6 +108,8 @@ export class Connection {
   /** Batches that wait for those before them. */
   readonly #batches: { subscription: number; space: Space; message: BatchMessage }[] = [];
   #ingestingRawBytes = 0;
+  /** The last batch with entries: those behind it are acknowledged after it. */
+  #lastIngested: Promise<unknown> = Promise.resolve();
   /** Broken once a batch was refused: none behind it is taken. */
   readonly #line = { isBroken: false };
   /** Spaces (hex) that we follow there, or are about to. */
@@ -434,13 +436,17 @@ export class Connection {
       }
       const epoch = this.remoteHeads.get(space.hex)?.epoch;
       if (!epoch) throw new Error('a batch came from a space that was never offered');
-      const { added, duplicates } = await space.ingest(batch, message, {
-        device: this.device,
-        epoch,
-        line: this.#line,
-      });
-      counters.entriesReceived += added;
-      counters.duplicates += duplicates;
+      if (batch.entries.length > 0) {
+        const ingested = space.ingest(batch, message, { device: this.device, epoch, line: this.#line });
+        this.#lastIngested = ingested;
+        const { added, duplicates } = await ingested;
+        counters.entriesReceived += added;
+        counters.duplicates += duplicates;
+      } else {
+        // It only says that they passed over what we have: nothing to store, and no fsync for every echo of a write of ours. The cursor on disk
+        // stays behind, and a resume goes by the vector until the next CAUGHT_UP or heartbeat.
+        await this.#lastIngested;
+      }
     } finally {
       this.#ingestingRawBytes -= message.rawBytes;
     }
