@@ -195,14 +195,16 @@ class Passage {
     const past = [...factChains]
       .filter((other) => other !== chain.number && chain.saw(other) > 0)
       .map((other) => [other, chain.saw(other)] as const);
-    const factsBefore = view.facts;
+    const { facts: factsBefore, membership: before } = view;
     view.facts = [...view.facts, { position: view.head + 1, chain: chain.number, seq, time, past, statements }];
     view.judge();
     this.undo.add(() => {
       view.facts = factsBefore;
       view.judge();
     });
-    if (statements.some(({ revoked }) => revoked !== null)) this.cutsChanged = true;
+    // Also who makes an owner may change which revocations count: that one may now be senior to whom it was revoked by.
+    if (statements.some(({ revoked }) => revoked !== null) || !view.membership!.cutsAs(before!))
+      this.cutsChanged = true;
   }
 
   /** Keeps the clock ahead of what was seen, unless that is from the future. */

@@ -146,6 +146,7 @@ export class View {
   founder: Uint8Array | null = null;
   facts: PlacedFact[] = [];
   membership: Membership | null = null;
+  readonly #factsByPlaced = new WeakMap<PlacedFact, Fact[]>();
   #digest: Uint8Array | null = null;
 
   constructor(crypto: Crypto, store: Store, device: Uint8Array, space: Uint8Array, number: number) {
@@ -289,13 +290,17 @@ export class View {
 
   /** Judges all facts anew. */
   judge(): void {
-    this.membership =
-      this.founder === null
-        ? null
-        : new Membership(
-            this.founder,
-            this.facts.flatMap((fact) => this.#factsOf(fact)),
-          );
+    if (this.founder === null) {
+      this.membership = null;
+      return;
+    }
+    const facts: Fact[] = [];
+    for (const placed of this.facts) {
+      let made = this.#factsByPlaced.get(placed);
+      if (!made) this.#factsByPlaced.set(placed, (made = this.#factsOf(placed)));
+      facts.push(...made);
+    }
+    this.membership = new Membership(this.founder, facts, this.membership);
   }
 
   #factsOf(placed: PlacedFact): Fact[] {

@@ -153,43 +153,70 @@ interface RoleWrite {
   readonly role: Role;
 }
 
-/** The judgment over one set of facts. Made anew when a fact is added: facts are few. */
+/** The judgment over one set of facts. Made anew when a fact is added. */
 export class Membership {
   readonly founder: string;
-  readonly #rolesByTarget = new Map<string, RoleWrite[]>();
+  readonly #facts: readonly Fact[];
+  /** device → chain → what that chain says of its role, by seq */
+  readonly #rolesByTarget = new Map<string, Map<string, RoleWrite[]>>();
   readonly #factsByAuthor = new Map<string, Fact[]>();
   /** device → chain → last seq that counts */
-  readonly #cuts = new Map<string, Map<string, number>>();
-  /** Whether a fact's author was an owner in its past, under the cuts known when it was asked. Emptied when a cut is added. */
-  readonly #authored = new Map<Fact, boolean>();
+  readonly #cuts: Map<string, Map<string, number>>;
+  /** Whether a fact's author was an owner in its past, under the cuts known when it was asked. Emptied when a cut is added that matters. */
+  #authored: Authored;
   /** The same if nothing had been revoked. */
-  readonly #authoredWithoutCuts = new Map<Fact, boolean>();
-  /** Commits with revocations that count: no later cut makes them void, nor what else they say. */
-  readonly #countedRevocations = new Set<string>();
+  readonly #authoredWithoutCuts: Authored;
+  /** Commits with revocations that count, by chain: no later cut makes them void, nor what else they say. */
+  readonly #countedRevocations: Map<string, Set<number>>;
 
-  constructor(founder: Uint8Array, facts: readonly Fact[]) {
+  /**
+   * @param facts in the order of a log; another order is judged alike, and more slowly
+   * @param before over the same facts without the last ones: what it has found stands, as far as they can't have changed it
+   */
+  constructor(founder: Uint8Array, facts: readonly Fact[], before: Membership | null = null) {
     this.founder = toHex(founder);
+    this.#facts = facts;
     for (const fact of facts) {
-      if (fact.role !== null) push(this.#rolesByTarget, fact.target, { fact, role: fact.role });
       push(this.#factsByAuthor, fact.author, fact);
+      if (fact.role === null) continue;
+      const byChain = this.#rolesByTarget.get(fact.target) ?? new Map<string, RoleWrite[]>();
+      this.#rolesByTarget.set(fact.target, byChain);
+      push(byChain, fact.chain, { fact, role: fact.role });
     }
+    for (const byChain of this.#rolesByTarget.values()) {
+      for (const writes of byChain.values()) writes.sort((a, b) => a.fact.seq - b.fact.seq);
+    }
+    const added = before && before.founder === this.founder ? addedTo(before.#facts, facts) : null;
+    this.#authoredWithoutCuts = added ? before!.#authoredWithoutCuts : new Authored();
+    // Only revocations cut, and only who makes an owner changes the order in which they are heard.
+    if (added?.every(({ role, revoked }) => role !== 'owner' && revoked === null)) {
+      this.#cuts = before!.#cuts;
+      this.#authored = before!.#authored;
+      this.#countedRevocations = before!.#countedRevocations;
+      return;
+    }
+    this.#cuts = new Map();
+    this.#authored = new Authored();
+    this.#countedRevocations = new Map();
+    if (facts.every(({ revoked }) => revoked === null)) return;
     // A revocation can give a role back, where it makes void what took the role away. Then those who have it again are judged again.
-    let counted: number;
-    do {
-      counted = this.#countedRevocations.size;
-      this.#judgeRevocations();
-    } while (this.#countedRevocations.size > counted);
+    while (this.#judgeRevocations());
   }
 
-  /** Owners in order of seniority; each one's revocations, and then the owners that it made. */
-  #judgeRevocations(): void {
+  /** Owners in order of seniority; each one's revocations, and then the owners that it made. Gives whether another revocation counts. */
+  #judgeRevocations(): boolean {
+    let found = false;
     const owners = [this.founder];
     const seen = new Set(owners);
-    for (let owner = owners.shift(); owner !== undefined; owner = owners.shift()) {
+    for (const owner of owners) {
       const facts = (this.#factsByAuthor.get(owner) ?? []).toSorted(byTimeThenPlace);
       for (const fact of facts) {
         if (fact.revoked === null || !this.#isAuthored(fact, true)) continue;
-        this.#countedRevocations.add(placeOf(fact));
+        if (!this.#counts(fact)) {
+          const seqs = this.#countedRevocations.get(fact.chain) ?? new Set();
+          this.#countedRevocations.set(fact.chain, seqs.add(fact.seq));
+          found = true;
+        }
         this.#cut(fact.target, fact.revoked);
       }
       for (const fact of facts) {
@@ -198,6 +225,7 @@ export class Membership {
         owners.push(fact.target);
       }
     }
+    return found;
   }
 
   #cut(device: string, cuts: ReadonlyMap<string, number>): void {
@@ -208,20 +236,29 @@ export class Membership {
       if (least > 0) after.set(chain, least);
     }
     this.#cuts.set(device, after);
-    this.#authored.clear();
+    const matters = (this.#factsByAuthor.get(device) ?? []).some(
+      ({ chain, seq }) => seq > (after.get(chain) ?? 0) && seq <= (before ? (before.get(chain) ?? 0) : seq),
+    );
+    if (matters) this.#authored = new Authored();
+  }
+
+  /** Does this commit hold a revocation that counts? */
+  #counts({ chain, seq }: { readonly chain: string; readonly seq: number }): boolean {
+    return this.#countedRevocations.get(chain)?.has(seq) ?? false;
   }
 
   #isAuthored(fact: Fact, underCuts: boolean): boolean {
-    if (underCuts && this.#countedRevocations.has(placeOf(fact))) return true;
+    if (underCuts && this.#counts(fact)) return true;
     if (underCuts && this.#isPastCut(fact.author, fact.chain, fact.seq)) return false;
     // Without a memory, two owners who change each other n times would cost 2^n.
-    const known = underCuts ? this.#authored : this.#authoredWithoutCuts;
-    let authored = known.get(fact);
-    if (authored === undefined) {
-      authored = this.#roleAt(fact.author, (chain) => seenBy(fact, chain), underCuts) === 'owner';
-      known.set(fact, authored);
+    const known = underCuts && this.#cuts.size > 0 ? this.#authored : this.#authoredWithoutCuts;
+    if (!known.has(fact) && !known.isFilling) {
+      // Oldest first, each finds what it needs: newest first, long histories would go as deep as they are long.
+      known.isFilling = true;
+      while (!known.has(fact)) this.#isAuthored(this.#facts[known.filled++]!, underCuts);
+      known.isFilling = false;
     }
-    return authored;
+    return known.get(fact) ?? known.set(fact, this.#roleAt(fact.author, pastOf(fact), underCuts) === 'owner');
   }
 
   #isPastCut(device: string, chain: string, seq: number): boolean {
@@ -229,15 +266,19 @@ export class Membership {
     return cuts !== undefined && seq > (cuts.get(chain) ?? 0);
   }
 
-  /** The role by the writes in `past` that no other of them replaces; between concurrent ones the later, then the greater device key. */
+  /** The role by the writes in `past` that no other of them had seen; between concurrent ones the later, then the greater device key. */
   #roleAt(device: string, past: Past, underCuts: boolean): Role | null {
-    const inPast = (this.#rolesByTarget.get(device) ?? []).filter(
-      ({ fact }) => past(fact.chain) >= fact.seq && this.#isAuthored(fact, underCuts),
+    // What an author had seen grows along its chain: so the last write of each chain had seen all that the earlier ones had, and them.
+    const lasts: RoleWrite[] = [];
+    for (const [chain, writes] of this.#rolesByTarget.get(device) ?? []) {
+      let at = countUpTo(writes, past(chain)) - 1;
+      while (at >= 0 && !this.#isAuthored(writes[at]!.fact, underCuts)) at--;
+      if (at >= 0) lasts.push(writes[at]!);
+    }
+    if (lasts.length > 1) lasts.sort((a, b) => byTimeThenPlace(b.fact, a.fact));
+    const winner = lasts.find(
+      ({ fact }) => !lasts.some(({ fact: other }) => other !== fact && seenBy(other, fact.chain) >= fact.seq),
     );
-    const standing = inPast.filter(
-      ({ fact }) => !inPast.some(({ fact: other }) => other !== fact && seenBy(other, fact.chain) >= fact.seq),
-    );
-    const winner = standing.toSorted((a, b) => byTimeThenPlace(b.fact, a.fact))[0];
     return winner?.role ?? (device === this.founder ? 'owner' : null);
   }
 
@@ -269,6 +310,21 @@ export class Membership {
     return [...this.#cuts.keys()];
   }
 
+  /** Do the same revocations count, and cut alike? Then every commit that both can judge gets the same verdict. */
+  cutsAs(other: Membership): boolean {
+    if (this.#cuts === other.#cuts && this.#countedRevocations === other.#countedRevocations) return true;
+    const isSameMap = <V>(one: ReadonlyMap<string, V>, two: ReadonlyMap<string, V>, same: (a: V, b: V) => boolean) =>
+      one.size === two.size && [...one].every(([key, value]) => two.has(key) && same(value, two.get(key)!));
+    return (
+      isSameMap(this.#cuts, other.#cuts, (a, b) => isSameMap(a, b, (x, y) => x === y)) &&
+      isSameMap(
+        this.#countedRevocations,
+        other.#countedRevocations,
+        (a, b) => a.size === b.size && [...a].every((seq) => b.has(seq)),
+      )
+    );
+  }
+
   /** The last seq of a chain that counts; Infinity where its device isn't revoked. */
   lastCounting(device: string, chain: string): number {
     const cuts = this.#cuts.get(device);
@@ -284,18 +340,55 @@ export class Membership {
     const device = toHex(commit.device);
     const allows = (role: Role | null): boolean => role === 'owner' || (role === 'writer' && !commit.membership);
     if (!allows(this.#roleAt(device, commit.past, false))) return 'unauthorized';
-    if (this.#countedRevocations.has(placeOf(commit))) return 'counts';
+    if (this.#counts(commit)) return 'counts';
     if (this.#isPastCut(device, commit.chain, commit.seq)) return 'void';
     return allows(this.#roleAt(device, commit.past, true)) ? 'counts' : 'void';
   }
 }
 
-function seenBy(fact: Fact, chain: string): number {
-  return chain === fact.chain ? fact.seq - 1 : (fact.past.get(chain) ?? 0);
+/** Answers about facts, found oldest first. */
+class Authored {
+  readonly #answers = new Map<Fact, boolean>();
+  /** Of the facts in their order, those before this one have been asked about. */
+  filled = 0;
+  isFilling = false;
+
+  has(fact: Fact): boolean {
+    return this.#answers.has(fact);
+  }
+  get(fact: Fact): boolean | undefined {
+    return this.#answers.get(fact);
+  }
+  set(fact: Fact, answer: boolean): boolean {
+    this.#answers.set(fact, answer);
+    return answer;
+  }
 }
 
-function placeOf({ chain, seq }: { readonly chain: string; readonly seq: number }): string {
-  return `${chain} ${seq}`;
+/** What `facts` has after `before`; null where it isn't that with something at its end, which nothing before it had seen. */
+function addedTo(before: readonly Fact[], facts: readonly Fact[]): readonly Fact[] | null {
+  if (before.length > facts.length || before.some((fact, i) => fact !== facts[i])) return null;
+  const added = facts.slice(before.length);
+  return before.some((fact) => added.some(({ chain, seq }) => seenBy(fact, chain) >= seq)) ? null : added;
+}
+
+/** How many of the writes, which are in order, have at most this seq. */
+function countUpTo(writes: readonly RoleWrite[], seq: number): number {
+  let [low, high] = [0, writes.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (writes[middle]!.fact.seq <= seq) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function pastOf(fact: Fact): Past {
+  return (chain) => seenBy(fact, chain);
+}
+
+function seenBy(fact: Fact, chain: string): number {
+  return chain === fact.chain ? fact.seq - 1 : (fact.past.get(chain) ?? 0);
 }
 
 function byTimeThenPlace(a: Fact, b: Fact): number {

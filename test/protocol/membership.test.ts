@@ -51,8 +51,12 @@ function factsOf(order: readonly Commit[]): Fact[] {
   return facts;
 }
 
-function judge(order: readonly Commit[], founder = 'founder'): Membership {
-  return new Membership(keyOf(founder), factsOf(order));
+function judge(order: readonly Commit[]): Membership {
+  return judgeFacts(factsOf(order));
+}
+
+function judgeFacts(facts: readonly Fact[], before: Membership | null = null): Membership {
+  return new Membership(keyOf('founder'), facts, before);
 }
 
 function verdictOf(membership: Membership, commit: Commit): Verdict {
@@ -519,6 +523,64 @@ describe('revocation', () => {
   });
 });
 
+test('who is made an owner again by a senior may become senior to whom it was revoked by', () => {
+  const h = new History();
+  h.grant('founder', 'ann', 'owner');
+  h.sync('founder', 'ann');
+  h.grant('ann', 'bea', 'owner');
+  h.grant('ann', 'cyd', 'owner');
+  h.sync('ann', 'bea');
+  h.sync('ann', 'cyd');
+  const [byBea, byCyd] = [h.revoke('bea', 'cyd', {}), h.revoke('cyd', 'bea', {})];
+  expect(h.verdicts(byBea, byCyd)).toEqual(['counts', 'void']);
+  const before = judge(h.commits);
+  h.grant('founder', 'dan', 'owner');
+  expect(judge(h.commits).cutsAs(before)).toBe(true);
+  h.grant('founder', 'cyd', 'owner');
+  expect(judge(h.commits).cutsAs(before)).toBe(false);
+  expect(h.verdicts(byBea, byCyd)).toEqual(['void', 'counts']);
+});
+
+describe('long histories', () => {
+  const by = (author: Name, seq: number, target: Name, role: Role, past: [Name, number][]): Fact => ({
+    chain: chainOf(author),
+    seq,
+    author: hexOf(author),
+    time: seq,
+    past: new Map(past.map(([name, seen]) => [chainOf(name), seen])),
+    target: hexOf(target),
+    role,
+    revoked: null,
+  });
+  const revocation: Fact = { ...by('founder', 1, 'dan', 'writer', []), role: null, revoked: new Map() };
+  const granted = by('founder', 2, 'ann', 'owner', []);
+
+  test.each<[string, (i: number) => Fact]>([
+    ['of one device, by the founder', (i) => by('founder', i + 3, 'ann', i % 2 ? 'owner' : 'writer', [])],
+    ['of one device, by itself', (i) => by('ann', i + 1, 'ann', 'owner', [['founder', 2]])],
+    [
+      'of two devices, by each other',
+      (i) =>
+        i % 2
+          ? by('founder', (i + 5) / 2, 'ann', 'owner', [['ann', (i + 1) / 2]])
+          : by('ann', i / 2 + 1, 'founder', 'owner', [['founder', i / 2 + 2]]),
+    ],
+  ])('10,000 roles %s, are judged in no time, and again with each that is new', (_, next) => {
+    const facts = [revocation, granted, ...Array.from({ length: 10_000 }, (_each, i) => next(i))];
+    const started = performance.now();
+    let membership = judgeFacts(facts);
+    for (let i = 0; i < 200; i++) {
+      facts.push(next(10_000 + i));
+      membership = judgeFacts([...facts], membership);
+      expect(membership.isRevoked(keyOf('dan'))).toBe(true);
+      expect(membership.roleOf(keyOf('ann'))).toBe(
+        facts.at(-1)!.target === hexOf('ann') ? facts.at(-1)!.role : 'owner',
+      );
+    }
+    expect(performance.now() - started).toBeLessThan(10_000);
+  });
+});
+
 // ---- random histories
 
 interface Step {
@@ -611,6 +673,27 @@ describe('random histories', () => {
     expect(seen.unauthorized).toBe(0);
     expect(seen.counts).toBeGreaterThan(500);
     expect(seen.void).toBeGreaterThan(50);
+  });
+
+  test('what was judged before helps, and changes nothing', () => {
+    fc.assert(
+      fc.property(steps, fc.array(fc.boolean(), { minLength: 1 }), (history, asked) => {
+        const commits = simulate(history);
+        const facts = factsOf(commits);
+        let membership: Membership | null = null;
+        for (let length = 0; length <= facts.length; length++) {
+          membership = judgeFacts(facts.slice(0, length), membership);
+          const inFacts = (commit: Commit): boolean =>
+            facts.findLastIndex(({ chain, seq }) => chain === commit.chain && seq === commit.seq) < length;
+          const some = commits.filter((commit, i) => asked[(i + length) % asked.length] && inFacts(commit));
+          expect(summary(membership, some)).toEqual(summary(judgeFacts(facts.slice(0, length)), some));
+        }
+        // Something taken back, and something else in its place.
+        const other = facts.slice(0, facts.length >> 1);
+        expect(summary(judgeFacts(other, membership), commits)).toEqual(summary(judgeFacts(other), commits));
+      }),
+      { numRuns: 100 },
+    );
   });
 
   test('what is authorized when it comes stays so, whatever comes later', () => {
