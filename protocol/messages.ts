@@ -23,7 +23,7 @@ import {
   VECTOR_CHAINS_MAX,
   type CodecNumber,
 } from './constants.ts';
-import { ERRORS, isErrorCode, TidelogError, type ErrorCode } from './errors.ts';
+import { ERRORS, isErrorCode, TidelogError } from './errors.ts';
 import { isRole, type Role } from './membership.ts';
 import { decodeStrict, encode } from './msgpack.ts';
 import { isName, isSubject } from './value.ts';
@@ -423,11 +423,14 @@ export function faultOf(error: TidelogError, afterMs = 0): Fault {
 
 /** A fault of theirs as an error of ours. A code that this side doesn't know becomes `internal`, and keeps its name in the text. */
 export function errorOf(fault: Fault): TidelogError {
-  const known: ErrorCode = isErrorCode(fault.code) ? fault.code : 'internal';
-  return new TidelogError(known, `the other side says: ${fault.code}: ${fault.text}`, {
-    ...fault.detail,
-    remote: true,
-  });
+  const detail = { ...fault.detail, remote: true };
+  if (!isErrorCode(fault.code)) {
+    return new TidelogError('internal', `the other side says: ${fault.code}: ${fault.text}`, detail);
+  }
+  // Where both sides have the same sentence, it is said once.
+  const { sentence } = ERRORS[fault.code];
+  const particular = fault.text.startsWith(sentence) ? fault.text.slice(sentence.length).trim() : fault.text;
+  return new TidelogError(fault.code, `the other side says so${particular ? `: ${particular}` : ''}`, detail);
 }
 
 /** Reads the fields of an array in order and checks each; what is missing or of another kind is `bad-message`. */

@@ -28,7 +28,11 @@ const fault: fc.Arbitrary<Fault> = fc.record({
   retry: fc.boolean(),
   afterMs: count,
   text: fc.string({ unit: 'grapheme', maxLength: 100 }),
-  detail: fc.dictionary(name, fc.oneof(count, name, bytes(8)), { maxKeys: 3, noNullPrototype: true }),
+  detail: fc.dictionary(
+    name.filter((each) => each !== '__proto__'),
+    fc.oneof(count, name, bytes(8)),
+    { maxKeys: 3, noNullPrototype: true },
+  ),
 });
 const subscription = { subscription: count, space: bytes(32), from, live: fc.boolean(), credit: fc.nat(2 ** 30) };
 
