@@ -8,8 +8,9 @@ import type { Connection } from './connection.ts';
 import type { Live } from './live.ts';
 import { Peer, type PeerEvent } from './peer.ts';
 import type { Platform } from './platform.ts';
-import type { CommitOptions, LoggedCommit, LogOptions, ResourceView, Space, Write } from './space.ts';
+import type { CommitOptions, Space, Write } from './space.ts';
 import type { Store } from './store.ts';
+import type { LoggedCommit, LogOptions, ResourceView } from './views.ts';
 
 export interface OpenOptions {
   readonly store: Store;

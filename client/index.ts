@@ -16,16 +16,8 @@ export {
   type JoinOptions,
   type PeerView,
 } from './peer.ts';
-export {
-  Space,
-  type ConflictView,
-  type LoggedCommit,
-  type LogOptions,
-  type ResourceView,
-  type SpaceEvent,
-  type Stored,
-  type Write,
-} from './space.ts';
+export { Space, type SpaceEvent, type Stored, type Write } from './space.ts';
+export type { ConflictView, LoggedCommit, LogOptions, ResourceView } from './views.ts';
 export { Connection } from './connection.ts';
 export type { Counters } from './counters.ts';
 export type { PendingDevice } from './invites.ts';

@@ -5,7 +5,7 @@
  *   const stop = note.subscribe((resource) => render(resource));     // now, and on every change
  *   for await (const resource of note) …                             // the same, as a loop; what changes meanwhile is not queued
  */
-import type { ResourceView } from './space.ts';
+import type { ResourceView } from './views.ts';
 import { Signal } from './signal.ts';
 
 export class Live implements AsyncIterable<ResourceView | null> {

@@ -1,6 +1,6 @@
 /**
- * One space as this peer holds it: write, read, follow. The public face of a replica; what it rests on is one file each: view (heads
- * in memory), writer → group → admit, state, log, sweep.
+ * One space as this peer holds it: write, read, follow. The public face of a replica; what it rests on is one file each in replica/: view
+ * (heads in memory), writer → group → admit → state → block, then log for whoever reads, sweep and holes after a revocation.
  *
  *   const write = space.commit([{ subject: 'note/1', ops: { set: { title: 'Milk' } } }]);
  *   await write.stored;                          // on this disk
@@ -11,6 +11,7 @@ import { decodeBatch } from '../protocol/batch.ts';
 import { decodeKnownBody, type Change, type Ops } from '../protocol/body.ts';
 import { compare, equal, fromHex, fromUtf8, toHex } from '../protocol/bytes.ts';
 import { DEVICES_PREFIX, RESERVED_PREFIX, VECTOR_CHAINS_MAX } from '../protocol/constants.ts';
+import type { KeyPair } from '../protocol/crypto.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import type { Role } from '../protocol/membership.ts';
@@ -25,20 +26,22 @@ import {
 } from '../protocol/merge.ts';
 import type { BatchMessage, Filter, SpaceState, StartsFrom } from '../protocol/messages.ts';
 import type { Value } from '../protocol/value.ts';
-import { unpack } from './block.ts';
+import { unpack } from './replica/block.ts';
 import { changeToJson, checkChange, checkSubject } from './changes.ts';
-import type { Condition, Group, GroupContext } from './group.ts';
-import { headsBeforeHoles } from './holes.ts';
+import type { GroupContext } from './replica/context.ts';
+import type { Condition, Group } from './replica/group.ts';
+import { headsBeforeHoles } from './replica/holes.ts';
 import { Live } from './live.ts';
-import { Log, type LogEntry } from './log.ts';
+import type { LogEntry } from './replica/entry.ts';
+import { Log } from './replica/log.ts';
 import type { Platform } from './platform.ts';
 import { Signal } from './signal.ts';
-import { etagOf } from './state.ts';
+import { etagOf } from './replica/state.ts';
 import type { Store } from './store.ts';
 import { decodeCursor, deviceKey, spaceEnd, subjectKey, type CursorRecord } from './tables.ts';
-import { View, type Chain } from './view.ts';
-import { Writer } from './writer.ts';
-import type { KeyPair } from '../protocol/crypto.ts';
+import { View, type Chain } from './replica/view.ts';
+import { Writer } from './replica/writer.ts';
+import type { ConflictView, LoggedCommit, LogOptions, PropertyMeta, ResourceView } from './views.ts';
 
 /** A commit of ours that is on its way. */
 export interface Write {
@@ -58,63 +61,6 @@ export interface Stored {
 export interface CommitOptions {
   /** Conditions on the state before the commit; one that doesn't hold is `precondition-failed`. */
   readonly ifMatch?: readonly Condition[];
-}
-
-export interface ResourceView {
-  readonly subject: string;
-  /** What each property shows. */
-  readonly value: Readonly<Record<string, Value>>;
-  /** Changes whenever the resource does; local to this peer. */
-  readonly etag: string;
-  /** Who wrote what shows, when, and what else was written at the same time. */
-  readonly meta: Readonly<Record<string, PropertyMeta>>;
-}
-
-export interface PropertyMeta {
-  /** Device ID. */
-  readonly device: string;
-  readonly deviceName: string;
-  /** µs since 1970 */
-  readonly time: number;
-  /** All values of a conflict, the one that shows first; empty where there is none. */
-  readonly conflict: readonly AlternativeView[];
-}
-
-export interface AlternativeView {
-  readonly value: Value;
-  readonly device: string;
-  readonly deviceName: string;
-  readonly time: number;
-}
-
-export interface LoggedCommit {
-  readonly cursor: string;
-  /** hex */
-  readonly id: string;
-  /** Device ID. */
-  readonly device: string;
-  readonly deviceName: string;
-  /** µs since 1970; null where the commit is erased. */
-  readonly time: number | null;
-  readonly changes: readonly Change[];
-  /** Its body was taken out by a revocation. */
-  readonly erased: boolean;
-}
-
-export interface ConflictView {
-  readonly subject: string;
-  readonly property: string;
-  readonly alternatives: readonly AlternativeView[];
-}
-
-export interface LogOptions {
-  /** A cursor that an earlier answer gave; exclusive. '0' or nothing: from the beginning. */
-  readonly after?: string;
-  readonly subject?: string;
-  readonly prefix?: string;
-  /** Go on with what comes. */
-  readonly live?: boolean;
-  readonly signal?: AbortSignal;
 }
 
 /** What a batch that came in has done. */

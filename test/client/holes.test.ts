@@ -5,7 +5,7 @@ import type { Store } from '../../client/store.ts';
 import { decodeBlock, decodeBlockRecord, encodeBlock, encodeBlockRecord } from '../../client/tables.ts';
 import { zstdNode } from '../../client/platform/zstd-node.ts';
 import { nodeCrypto } from '../../client/platform/crypto-node.ts';
-import { packBatch, readBlock } from '../../client/block.ts';
+import { packBatch, readBlock } from '../../client/replica/block.ts';
 import { eraseBody } from '../../protocol/body.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { dump, eventually, Network, pair, type Member } from '../support/network.ts';

@@ -1,7 +1,7 @@
 /** A revoked device: what it wrote after the cut appears nowhere, whichever way it came, and its key is done with. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MemoryStore } from '../../client/memory-store.ts';
-import type { LoggedCommit } from '../../client/space.ts';
+import type { LoggedCommit } from '../../client/views.ts';
 import { withCode } from '../support/protocol.ts';
 import { collect, dump, eventually, eventuallySame, Network, pair, type Member } from '../support/network.ts';
 import { contents, WrappedStore } from '../support/stores.ts';

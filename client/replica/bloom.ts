@@ -3,7 +3,7 @@
  * entry for each commit and subject, which would double the writes of a bulk sync; a history of one subject then looks at every block's
  * filter, about 1 µs each, and unpacks those few that may hold it.
  */
-import { utf8 } from '../protocol/bytes.ts';
+import { utf8 } from '../../protocol/bytes.ts';
 
 const BITS_PER_SUBJECT = 10;
 const PROBES = 7;

@@ -2,17 +2,16 @@
  * Takes out what a revocation made void: in the log each such commit is left erased, its hash in the place of its body, and every
  * subject that it touched becomes what it would be had it never counted. Runs alone in the writer, in one transaction, and may be run again.
  */
-import type { Body } from '../protocol/body.ts';
-import { decodeKnownBody, eraseBody } from '../protocol/body.ts';
-import { RESERVED_PREFIX } from '../protocol/constants.ts';
-import { fromUtf8 } from '../protocol/bytes.ts';
-import { changesMembership, type Membership, type Past } from '../protocol/membership.ts';
-import { batchOf, packBatch, type BlockEntry } from './block.ts';
-import type { GroupContext } from './group.ts';
-import { holeName } from './holes.ts';
-import type { LogEntry, PlacedBlock } from './log.ts';
+import type { Body } from '../../protocol/body.ts';
+import { decodeKnownBody, eraseBody } from '../../protocol/body.ts';
+import { RESERVED_PREFIX } from '../../protocol/constants.ts';
+import { fromUtf8 } from '../../protocol/bytes.ts';
+import { changesMembership, type Membership, type Past } from '../../protocol/membership.ts';
+import { batchOf, packBatch } from './block.ts';
+import type { GroupContext } from './context.ts';
+import type { BlockEntry, LogEntry, PlacedBlock } from './entry.ts';
 import { matchesFilter, StateDraft } from './state.ts';
-import type { StoreOp } from './store.ts';
+import type { StoreOp } from '../store.ts';
 import {
   encodeBlock,
   encodeBlockRecord,
@@ -22,8 +21,8 @@ import {
   positionKey,
   seqValue,
   subjectKey,
-} from './tables.ts';
-import { scanSpace, type Chain, type View } from './view.ts';
+} from '../tables.ts';
+import { holeName, scanSpace, type Chain, type View } from './view.ts';
 
 export interface Sweep {
   readonly ops: StoreOp[];

@@ -2,8 +2,8 @@
  * The state of the resources that a group of writes touches: read once from the store, changed in memory, written once. One
  * read-modify-write for each subject and transaction, however many commits touch it.
  */
-import type { Change } from '../protocol/body.ts';
-import type { Crypto } from '../protocol/crypto.ts';
+import type { Change } from '../../protocol/body.ts';
+import type { Crypto } from '../../protocol/crypto.ts';
 import {
   apply,
   applyUnfolded,
@@ -15,13 +15,13 @@ import {
   SplitTally,
   type Author,
   type Resource,
-} from '../protocol/merge.ts';
-import { isReserved } from '../protocol/membership.ts';
-import type { Filter } from '../protocol/messages.ts';
-import { toBase64Url } from '../protocol/bytes.ts';
-import type { AdmittedCommit } from './admit.ts';
-import type { Store, StoreOp } from './store.ts';
-import { subjectKey } from './tables.ts';
+} from '../../protocol/merge.ts';
+import { isReserved } from '../../protocol/membership.ts';
+import type { Filter } from '../../protocol/messages.ts';
+import { toBase64Url } from '../../protocol/bytes.ts';
+import type { AdmittedCommit } from './entry.ts';
+import type { Store, StoreOp } from '../store.ts';
+import { subjectKey } from '../tables.ts';
 import type { View } from './view.ts';
 
 interface Touched {

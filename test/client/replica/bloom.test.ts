@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bloomMayHold, makeBloom } from '../../client/bloom.ts';
+import { bloomMayHold, makeBloom } from '../../../client/replica/bloom.ts';
 
 describe('the filter over a block’s subjects', () => {
   test('never misses a subject that is there', () => {

@@ -2,20 +2,18 @@
  * Holes: erased commits that no revocation explains. Somebody along the way withheld their content. They are reported, and asked for
  * elsewhere: to the next peer this one says that it has the chain only up to the hole. A body that then comes fits its hash or is not taken.
  */
-import { decodeBody, decodeKnownBody } from '../protocol/body.ts';
-import { equal } from '../protocol/bytes.ts';
-import type { AuthenticEntry } from '../protocol/authenticate.ts';
-import { TidelogError } from '../protocol/errors.ts';
-import { changesMembership, readFacts } from '../protocol/membership.ts';
-import type { ChainHead } from '../protocol/vector.ts';
-import { batchOf, cutBlocks, describeBlock, packBatch, type BlockEntry } from './block.ts';
-import type { GroupContext } from './group.ts';
-import type { Log, LogEntry, PlacedBlock } from './log.ts';
-import type { StoreOp } from './store.ts';
-import { encodeBlock, encodeBlockRecord, encodeFact, holeKey, knowsKey, positionKey, seqValue } from './tables.ts';
-import type { Chain, PlacedFact, View } from './view.ts';
-
-export type CommitEntry = Extract<AuthenticEntry, { kind: 'commit' }>;
+import { decodeBody, decodeKnownBody } from '../../protocol/body.ts';
+import { equal } from '../../protocol/bytes.ts';
+import { TidelogError } from '../../protocol/errors.ts';
+import { changesMembership, readFacts } from '../../protocol/membership.ts';
+import type { ChainHead } from '../../protocol/vector.ts';
+import { batchOf, cutBlocks, describeBlock, packBatch } from './block.ts';
+import type { GroupContext } from './context.ts';
+import type { BlockEntry, CommitEntry, LogEntry, PlacedBlock } from './entry.ts';
+import type { Log } from './log.ts';
+import type { StoreOp } from '../store.ts';
+import { encodeBlock, encodeBlockRecord, encodeFact, holeKey, knowsKey, positionKey, seqValue } from '../tables.ts';
+import { holeName, type Chain, type PlacedFact, type View } from './view.ts';
 
 async function entryAt(
   log: Log,
@@ -175,8 +173,4 @@ function replaceBlock({ view, codecs }: GroupContext, block: PlacedBlock, entrie
     view.blockBytes += packed.data.length;
   }
   return ops;
-}
-
-export function holeName(chain: number, seq: number): string {
-  return `${chain} ${seq}`;
 }

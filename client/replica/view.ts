@@ -2,15 +2,15 @@
  * What this peer has of one space, in memory: chain heads, what each chain had seen, members, the clock. It is changed by the writer only,
  * one job at a time; a job that fails is undone whole. After a failed write it is loaded anew from the store.
  */
-import { concat, equal, readU64, toHex } from '../protocol/bytes.ts';
-import type { Clock } from '../protocol/clock.ts';
-import { chainId } from '../protocol/commit.ts';
-import type { Crypto } from '../protocol/crypto.ts';
-import { TidelogError } from '../protocol/errors.ts';
-import { Membership, type Fact, type Past, type Role } from '../protocol/membership.ts';
-import type { Filter } from '../protocol/messages.ts';
-import { digest, type ChainHead } from '../protocol/vector.ts';
-import type { Store, StoreEntry, Table } from './store.ts';
+import { concat, equal, readU64, toHex } from '../../protocol/bytes.ts';
+import type { Clock } from '../../protocol/clock.ts';
+import { chainId } from '../../protocol/commit.ts';
+import type { Crypto } from '../../protocol/crypto.ts';
+import { TidelogError } from '../../protocol/errors.ts';
+import { Membership, type Fact, type Past, type Role } from '../../protocol/membership.ts';
+import type { Filter } from '../../protocol/messages.ts';
+import { digest, type ChainHead } from '../../protocol/vector.ts';
+import type { Store, StoreEntry, Table } from '../store.ts';
 import {
   decodeChain,
   decodeFact,
@@ -23,7 +23,7 @@ import {
   type ChainRecord,
   type FactRecord,
   type SpaceRecord,
-} from './tables.ts';
+} from '../tables.ts';
 
 export class Chain {
   /** This peer's number for it. */
@@ -114,6 +114,11 @@ export interface PlacedFact extends FactRecord {
 
 const SCAN_PAGE = 1000;
 
+/** Its name in `View.holes`. */
+export function holeName(chain: number, seq: number): string {
+  return `${chain} ${seq}`;
+}
+
 export class View {
   readonly space: Uint8Array;
   readonly hex: string;
@@ -188,7 +193,7 @@ export class View {
     this.clock = { last: record.clockUs };
     this.ownChain = record.ownChain === null ? null : this.chains[record.ownChain]!;
     this.holes.clear();
-    for (const hole of holes) this.holes.set(`${hole.chain} ${hole.seq}`, hole);
+    for (const hole of holes) this.holes.set(holeName(hole.chain, hole.seq), hole);
     this.rebuild = record.rebuild;
     this.filter = record.filter;
     this.sweep = record.sweep;

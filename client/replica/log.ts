@@ -2,27 +2,27 @@
  * Reading the log: blocks by cursor, the entries in them, and what a follower is to be sent. Live tail and catch-up are the same
  * code: a follower is a cursor over the log, and every read begins at the store.
  */
-import { linkKnown } from '../protocol/authenticate.ts';
-import { decodeKnownBody, decodeStem, eraseBody, type Body, type ErasedBody } from '../protocol/body.ts';
-import type { Codec } from '../protocol/codec.ts';
-import { chainId } from '../protocol/commit.ts';
+import { linkKnown } from '../../protocol/authenticate.ts';
+import { decodeKnownBody, decodeStem, eraseBody, type Body } from '../../protocol/body.ts';
+import type { Codec } from '../../protocol/codec.ts';
+import { chainId } from '../../protocol/commit.ts';
 import {
   BATCH_RAW_BYTES_MAX,
   BLOCK_ENTRIES_MAX,
   BLOCK_RAW_BYTES_TARGET,
   type CodecNumber,
-} from '../protocol/constants.ts';
-import type { Crypto } from '../protocol/crypto.ts';
-import { TidelogError } from '../protocol/errors.ts';
-import { changesMembership } from '../protocol/membership.ts';
-import type { Author, Resource } from '../protocol/merge.ts';
-import type { Filter } from '../protocol/messages.ts';
-import type { OutgoingBatch } from '../protocol/session.ts';
-import type { Admitted } from './admit.ts';
-import { batchOf, describeBlock, packBatch, readBlock, repack, type BlockEntry } from './block.ts';
+} from '../../protocol/constants.ts';
+import type { Crypto } from '../../protocol/crypto.ts';
+import { TidelogError } from '../../protocol/errors.ts';
+import { changesMembership } from '../../protocol/membership.ts';
+import type { Author, Resource } from '../../protocol/merge.ts';
+import type { Filter } from '../../protocol/messages.ts';
+import type { OutgoingBatch } from '../../protocol/session.ts';
+import { batchOf, describeBlock, packBatch, readBlock, repack } from './block.ts';
 import { bloomMayHold } from './bloom.ts';
+import type { Admitted, BlockEntry, LogEntry, PlacedBlock } from './entry.ts';
 import { authorOf, matchesFilter, replayResource, type PastCommit } from './state.ts';
-import type { Store, StoreEntry } from './store.ts';
+import type { Store, StoreEntry } from '../store.ts';
 import {
   decodeBlock,
   decodeBlockRecord,
@@ -30,31 +30,8 @@ import {
   positionKey,
   type BlockData,
   type BlockRecord,
-} from './tables.ts';
+} from '../tables.ts';
 import type { Chain, View } from './view.ts';
-
-/** A block's record, with the position of its last entry. */
-export interface PlacedBlock extends BlockRecord {
-  readonly last: number;
-}
-
-/** An entry as it stands in the log. */
-export type LogEntry = {
-  readonly position: number;
-  readonly chain: Chain;
-  readonly seq: number;
-  readonly prev: Uint8Array;
-  readonly id: Uint8Array;
-} & (
-  | {
-      readonly kind: 'commit';
-      readonly signature: Uint8Array;
-      readonly bodyHash: Uint8Array;
-      readonly body: Uint8Array;
-    }
-  | ({ readonly kind: 'erased'; readonly signature: Uint8Array; readonly bodyHash: Uint8Array } & ErasedBody)
-  | { readonly kind: 'gap'; readonly seqBefore: number }
-);
 
 /** What a follower has from elsewhere: the highest seq of a chain (by hex id). */
 export type Known = ReadonlyMap<string, number>;

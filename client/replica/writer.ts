@@ -2,15 +2,16 @@
  * The one writer of a space. It takes all that waits, admits each job in turn, writes everything in one transaction, and answers each
  * after the disk has it: under load, many writers share one fsync. After a write it sweeps and merges where that is due.
  */
-import { BLOCK_ENTRIES_MAX, BLOCK_RAW_BYTES_TARGET } from '../protocol/constants.ts';
-import { asTidelogError, TidelogError } from '../protocol/errors.ts';
+import { BLOCK_ENTRIES_MAX, BLOCK_RAW_BYTES_TARGET } from '../../protocol/constants.ts';
+import { asTidelogError, TidelogError } from '../../protocol/errors.ts';
 import { batchOf, packBatch } from './block.ts';
-import { BrokenGroup, Group, type GroupContext, type TailBlock } from './group.ts';
-import { fillHoles, type CommitEntry } from './holes.ts';
-import type { LogEntry, PlacedBlock } from './log.ts';
+import { BrokenGroup, Group } from './group.ts';
+import type { GroupContext } from './context.ts';
+import type { CommitEntry, LogEntry, PlacedBlock, TailBlock } from './entry.ts';
+import { fillHoles } from './holes.ts';
 import { rebuild } from './rebuild.ts';
-import type { StoreOp } from './store.ts';
-import { encodeBlock, encodeBlockRecord, encodeSpace, positionKey } from './tables.ts';
+import type { StoreOp } from '../store.ts';
+import { encodeBlock, encodeBlockRecord, encodeSpace, positionKey } from '../tables.ts';
 import { sweep } from './sweep.ts';
 
 /** Bytes of entries in one transaction, roughly; more would hold the next writer up for too long. */

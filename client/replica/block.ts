@@ -2,55 +2,21 @@
  * Blocks: how entries become records of the log and come back. A block on disk is a batch on the wire: what was received whole is
  * stored as it came, and what is stored is sent as it is.
  */
-import { decodeBatch, encodeBatch, type Batch, type BatchChain, type BatchEntry } from '../protocol/batch.ts';
-import type { Body } from '../protocol/body.ts';
-import type { Codec } from '../protocol/codec.ts';
-import { noneCodec } from '../protocol/codec.ts';
+import { decodeBatch, encodeBatch, type Batch, type BatchChain, type BatchEntry } from '../../protocol/batch.ts';
+import type { Body } from '../../protocol/body.ts';
+import type { Codec } from '../../protocol/codec.ts';
+import { noneCodec } from '../../protocol/codec.ts';
 import {
   BATCH_DATA_BYTES_MAX,
   BLOCK_ENTRIES_MAX,
   BLOCK_RAW_BYTES_TARGET,
   CODEC,
   type CodecNumber,
-} from '../protocol/constants.ts';
-import { TidelogError } from '../protocol/errors.ts';
-import type { Admitted } from './admit.ts';
+} from '../../protocol/constants.ts';
+import { TidelogError } from '../../protocol/errors.ts';
 import { makeBloom } from './bloom.ts';
-import type { BlockData, BlockRecord, ChainRange } from './tables.ts';
-
-/** An entry with its place, as much as a batch needs of it. */
-export type BlockEntry =
-  | {
-      readonly kind: 'commit';
-      readonly chain: ChainIdentity;
-      readonly seq: number;
-      readonly prev: Uint8Array;
-      readonly signature: Uint8Array;
-      readonly body: Uint8Array;
-    }
-  | {
-      readonly kind: 'erased';
-      readonly chain: ChainIdentity;
-      readonly seq: number;
-      readonly prev: Uint8Array;
-      readonly signature: Uint8Array;
-      readonly stem: Uint8Array;
-      readonly changesHash: Uint8Array;
-    }
-  | {
-      readonly kind: 'gap';
-      readonly chain: ChainIdentity;
-      readonly seq: number;
-      readonly prev: Uint8Array;
-      readonly seqBefore: number;
-      readonly id: Uint8Array;
-    };
-
-interface ChainIdentity {
-  readonly number: number;
-  readonly device: Uint8Array;
-  readonly nonce: Uint8Array;
-}
+import type { Admitted, BlockEntry } from './entry.ts';
+import type { BlockData, BlockRecord, ChainRange } from '../tables.ts';
 
 /** Entries in log order as a batch; each chain begins where its first entry says. */
 export function batchOf(entries: readonly BlockEntry[]): Batch {

@@ -2,8 +2,8 @@
  * Does an authentic entry belong next in our log? Linked to what we have, causally ready, by somebody who may write it; and for our
  * own changes, the commit that says them. This stage changes the view and nothing else; if any entry of a job is refused, the whole job is undone.
  */
-import { equal, toHex } from '../protocol/bytes.ts';
-import type { AuthenticBatch, AuthenticEntry } from '../protocol/authenticate.ts';
+import { equal, toHex } from '../../protocol/bytes.ts';
+import type { AuthenticBatch, AuthenticEntry } from '../../protocol/authenticate.ts';
 import {
   decodeBody,
   decodeStem,
@@ -13,46 +13,15 @@ import {
   type Body,
   type Change,
   type Dependency,
-} from '../protocol/body.ts';
-import { isFromTheFuture, observe, tick } from '../protocol/clock.ts';
-import { ChainHasher } from '../protocol/commit.ts';
-import { NONCE_BYTES } from '../protocol/constants.ts';
-import type { Crypto, KeyPair, RandomBytes } from '../protocol/crypto.ts';
-import { TidelogError } from '../protocol/errors.ts';
-import { changesMembership, readFacts, readFounding, type Past, type Verdict } from '../protocol/membership.ts';
-import { holeName, type CommitEntry } from './holes.ts';
-import type { Chain, View } from './view.ts';
-
-/** An entry that has its place in our log. */
-export type Admitted = {
-  readonly position: number;
-  readonly chain: Chain;
-  readonly seq: number;
-  readonly id: Uint8Array;
-  /** The id before it in its chain. */
-  readonly prev: Uint8Array;
-} & (
-  | {
-      readonly kind: 'commit';
-      readonly signature: Uint8Array;
-      readonly bodyHash: Uint8Array;
-      readonly body: Uint8Array;
-      readonly parsed: Body;
-      /** False for a commit on `~` that is void: it keeps its body and changes nothing. */
-      readonly counts: boolean;
-    }
-  | {
-      readonly kind: 'erased';
-      readonly signature: Uint8Array;
-      readonly stem: Uint8Array;
-      readonly changesHash: Uint8Array;
-      /** Is there a revocation that says why? */
-      readonly isExplained: boolean;
-    }
-  | { readonly kind: 'gap'; readonly seqBefore: number }
-);
-
-export type AdmittedCommit = Extract<Admitted, { kind: 'commit' }>;
+} from '../../protocol/body.ts';
+import { isFromTheFuture, observe, tick } from '../../protocol/clock.ts';
+import { ChainHasher } from '../../protocol/commit.ts';
+import { NONCE_BYTES } from '../../protocol/constants.ts';
+import type { Crypto, KeyPair, RandomBytes } from '../../protocol/crypto.ts';
+import { TidelogError } from '../../protocol/errors.ts';
+import { changesMembership, readFacts, readFounding, type Past, type Verdict } from '../../protocol/membership.ts';
+import type { Admitted, CommitEntry } from './entry.ts';
+import { holeName, type Chain, type View } from './view.ts';
 
 export interface Admission {
   readonly entries: Admitted[];

@@ -2,19 +2,17 @@
  * A group of writes that go to disk in one transaction: log, chain heads, what chains know, members, state and cursors move together,
  * so that there is nothing to repair after a crash.
  */
-import type { AuthenticBatch } from '../protocol/authenticate.ts';
-import type { Change } from '../protocol/body.ts';
-import { toHex } from '../protocol/bytes.ts';
-import type { Codec } from '../protocol/codec.ts';
-import type { Crypto, KeyPair, RandomBytes } from '../protocol/crypto.ts';
-import { TidelogError } from '../protocol/errors.ts';
-import { encodeResource } from '../protocol/merge.ts';
-import { admitBatch, admitOwn, type Admission, type Admitted, type AdmittedCommit } from './admit.ts';
+import type { AuthenticBatch } from '../../protocol/authenticate.ts';
+import type { Change } from '../../protocol/body.ts';
+import { toHex } from '../../protocol/bytes.ts';
+import { TidelogError } from '../../protocol/errors.ts';
+import { encodeResource } from '../../protocol/merge.ts';
+import { admitBatch, admitOwn, type Admission } from './admit.ts';
 import { batchOf, cutBlocks, describeBlock, entryBytes, packBatch } from './block.ts';
-import type { CommitEntry } from './holes.ts';
-import type { Log } from './log.ts';
+import type { GroupContext } from './context.ts';
+import type { Admitted, AdmittedCommit, CommitEntry, TailBlock } from './entry.ts';
 import { authorOf, etagOf, StateDraft } from './state.ts';
-import type { Store, StoreOp } from './store.ts';
+import type { StoreOp } from '../store.ts';
 import {
   chainKey,
   decodeCursor,
@@ -31,33 +29,14 @@ import {
   seqValue,
   type BlockData,
   type CursorRecord,
-} from './tables.ts';
-import type { Chain, View } from './view.ts';
-
-/** What a group needs of the peer. */
-export interface GroupContext {
-  readonly crypto: Crypto;
-  readonly random: RandomBytes;
-  readonly codecs: readonly Codec[];
-  readonly store: Store;
-  readonly view: View;
-  readonly log: Log;
-  readonly keys: KeyPair;
-  nowUs(): number;
-}
+} from '../tables.ts';
+import type { Chain } from './view.ts';
 
 /** A condition on a write: the subject's etag, or that it doesn't exist. */
 export interface Condition {
   readonly subject: string;
   /** null: there must be nothing. '*': there must be something. */
   readonly etag: string | null;
-}
-
-/** A small block at the end of the log, which will be merged with its neighbours. */
-export interface TailBlock {
-  readonly first: number;
-  readonly last: number;
-  readonly rawBytes: number;
 }
 
 /** A fault after a job was admitted: what is in memory is half of it, so nothing of the group can be written. `cause` says what it was. */

@@ -2,13 +2,13 @@
  * Makes the state anew from the log: state is a function of the log, so dropping it and rebuilding gives the same bytes. In many
  * transactions; a flag on the space stands from the first to the last, so that one that was interrupted begins again at the next opening.
  */
-import { decodeKnownBody, decodeStem } from '../protocol/body.ts';
-import type { Author } from '../protocol/merge.ts';
-import type { GroupContext } from './group.ts';
-import type { LogEntry } from './log.ts';
+import { decodeKnownBody, decodeStem } from '../../protocol/body.ts';
+import type { Author } from '../../protocol/merge.ts';
+import type { GroupContext } from './context.ts';
+import type { LogEntry } from './entry.ts';
 import { StateDraft, type PastCommit } from './state.ts';
-import type { StoreOp } from './store.ts';
-import { encodeSpace, spaceEnd, spaceKey } from './tables.ts';
+import type { StoreOp } from '../store.ts';
+import { encodeSpace, spaceEnd, spaceKey } from '../tables.ts';
 import type { View } from './view.ts';
 
 /** Commits in one transaction. */
