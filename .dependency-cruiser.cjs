@@ -5,9 +5,9 @@ module.exports = {
     {
       name: 'no-cycles',
       severity: 'error',
-      comment: 'A cycle has no first file to read.',
+      comment: 'A cycle has no first file to read, also one that is made of types alone.',
       from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+      to: { circular: true },
     },
     {
       name: 'protocol-is-pure',
@@ -42,6 +42,13 @@ module.exports = {
       comment: 'Node is spoken to in client/platform only, so that the rest runs in a browser.',
       from: { path: '^client/', pathNot: '^client/platform/' },
       to: { dependencyTypes: ['core'] },
+    },
+    {
+      name: 'replica-rests-on-the-store',
+      severity: 'error',
+      comment: 'The log engine knows spaces, connections and peers no more than a store does.',
+      from: { path: '^client/replica/' },
+      to: { path: '^client/', pathNot: '^client/(replica/|store\\.ts$|tables\\.ts$)' },
     },
     { name: 'server-knows-no-web', severity: 'error', from: { path: '^server/' }, to: { path: '^(web|bench|test)/' } },
     {

@@ -1,6 +1,7 @@
 /** `/v1/commits`: write one, read the log, follow it; and `/v1/conflicts`. */
 import { changeFromJson, changeToJson, toJson, type Json, type JsonChange } from '../../client/changes.ts';
-import type { AlternativeView, LoggedCommit, Space } from '../../client/space.ts';
+import type { Space } from '../../client/space.ts';
+import type { AlternativeView, LoggedCommit } from '../../client/views.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import { spaceToRead, spaceToWrite, type ApiContext } from './context.ts';
 import {
@@ -14,7 +15,7 @@ import {
   type ServerEvent,
 } from './message.ts';
 import { problemOf } from './problem.ts';
-import type { Routes } from './router.ts';
+import type { Routes } from './routes.ts';
 
 const LOG_LIMIT = 100;
 const LOG_LIMIT_MAX = 1000;

@@ -1,6 +1,6 @@
 /** `/v1/config`: what `config.json` says. */
 import { json, readObject } from './message.ts';
-import type { Routes } from './router.ts';
+import type { Routes } from './routes.ts';
 
 export const configRoutes: Routes = {
   'GET /v1/config': ({ config }) => json(config.values),

@@ -4,7 +4,7 @@ import { isRole, type Role } from '../../protocol/membership.ts';
 import type { Space } from '../../client/space.ts';
 import { spaceToRead, type ApiContext } from './context.ts';
 import { json, readField, readObject, type ApiRequest } from './message.ts';
-import type { Routes } from './router.ts';
+import type { Routes } from './routes.ts';
 
 export const deviceRoutes: Routes = {
   'GET /v1/devices': async (context, request) => {

@@ -7,7 +7,7 @@ import { spaceToWrite, type ApiContext } from './context.ts';
 import { readRole } from './devices.ts';
 import { events, json, readField, readObject, wantsEvents, type ServerEvent } from './message.ts';
 import { problemOf } from './problem.ts';
-import type { Routes } from './router.ts';
+import type { Routes } from './routes.ts';
 
 export const pairingRoutes: Routes = {
   'POST /v1/pairing/invites': async (context, request) => {

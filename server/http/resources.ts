@@ -1,13 +1,14 @@
 /** `/v1/resources`: one subject's properties, with conditions; and lists of them. */
 import { changeToJson, fromJson, toJson } from '../../client/changes.ts';
-import type { ResourceView, Space } from '../../client/space.ts';
+import type { Space } from '../../client/space.ts';
+import type { ResourceView } from '../../client/views.ts';
 import type { Change } from '../../protocol/body.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import type { Value } from '../../protocol/value.ts';
 import { alternativeToJson, loggedToJson } from './commits.ts';
 import { spaceToRead, spaceToWrite, type ApiContext } from './context.ts';
 import { json, readFlag, readLimit, readObject, type ApiRequest, type ApiResponse } from './message.ts';
-import type { Routes } from './router.ts';
+import type { Routes } from './routes.ts';
 
 const LIST_LIMIT = 100;
 const LIST_LIMIT_MAX = 1000;

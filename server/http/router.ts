@@ -14,20 +14,11 @@ import type { ApiRequest, ApiResponse } from './message.ts';
 import { pairingRoutes } from './pairing.ts';
 import { problemResponse } from './problem.ts';
 import { resourceRoutes } from './resources.ts';
+import type { RouteHandler } from './routes.ts';
 import { statusRoutes } from './status.ts';
 import { transferRoutes } from './transfer.ts';
 
 export type Handle = (request: ApiRequest) => Promise<ApiResponse>;
-
-/** `params` are the parts of the path that the route leaves open, decoded. */
-type RouteHandler = (
-  context: ApiContext,
-  request: ApiRequest,
-  ...params: string[]
-) => ApiResponse | Promise<ApiResponse>;
-
-/** `'GET /v1/devices/:id'`. `:name` stands for one segment; `*` at the end for the rest of the path, slashes included. */
-export type Routes = Readonly<Record<string, RouteHandler>>;
 
 interface Route {
   readonly method: string;

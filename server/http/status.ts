@@ -7,7 +7,7 @@ import type { Role } from '../../protocol/membership.ts';
 import type { ApiContext } from './context.ts';
 import { json, type ApiResponse } from './message.ts';
 import { problemResponse } from './problem.ts';
-import type { Routes } from './router.ts';
+import type { Routes } from './routes.ts';
 
 export interface StatusJson {
   readonly device: { readonly id: string; readonly name: string };

@@ -3,7 +3,7 @@ import { importLines } from '../import.ts';
 import { spaceToRead, spaceToWrite } from './context.ts';
 import { json, ndjson, readText } from './message.ts';
 import { problemResponse } from './problem.ts';
-import type { Routes } from './router.ts';
+import type { Routes } from './routes.ts';
 
 export const transferRoutes: Routes = {
   /** `{lines, commits}` are on disk. A refusal says the same in its `data`: they stay, and what follows them was not written. */
