@@ -6,16 +6,10 @@
  *   await db.connect('http://192.168.1.20:7600');
  */
 export { open, Database, Transaction, type OpenOptions, type TransactionChange } from './database.ts';
-export {
-  Peer,
-  type PeerEvent,
-  type PeerOptions,
-  type DeviceView,
-  type Invite,
-  type Joined,
-  type JoinOptions,
-  type PeerView,
-} from './peer.ts';
+export { Peer, type PeerOptions } from './peer.ts';
+export type { PeerEvent } from './events.ts';
+export type { Invite, Joined, JoinOptions } from './pairing.ts';
+export type { DeviceView, PeerView } from './status.ts';
 export { Space, type SpaceEvent, type Stored, type Write } from './space.ts';
 export type { ConflictView, LoggedCommit, LogOptions, ResourceView } from './views.ts';
 export { Connection } from './connection.ts';

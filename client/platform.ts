@@ -17,3 +17,8 @@ export interface Platform {
   /** Opens a connection to a node's `/sync`. Throws `unreachable`. */
   dial(url: string, signal?: AbortSignal): Promise<Transport>;
 }
+
+/** ms since 1970 */
+export function wallMs(platform: Platform): number {
+  return Math.floor(platform.nowUs() / 1000);
+}

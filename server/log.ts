@@ -6,7 +6,7 @@
  */
 import pino, { type Logger } from 'pino';
 
-import type { PeerEvent } from '../client/peer.ts';
+import type { PeerEvent } from '../client/events.ts';
 import { shortDeviceId } from '../protocol/device-id.ts';
 import { paint } from './terminal.ts';
 import type { Config } from './config.ts';

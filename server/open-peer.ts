@@ -1,6 +1,7 @@
 /** A data folder as a peer at work: the lock, the store, the key, the settings. A node does it for long, a command for a moment. */
 import { nodePlatform } from '../client/platform/node.ts';
-import { Peer, type PeerEvent } from '../client/peer.ts';
+import type { PeerEvent } from '../client/events.ts';
+import { Peer } from '../client/peer.ts';
 import type { Store } from '../client/store.ts';
 import { ConfigFile } from './config.ts';
 import { openDataDir } from './data-dir.ts';

@@ -2,7 +2,7 @@
 import { confirm, isCancel } from '@clack/prompts';
 import type { Command } from 'commander';
 
-import type { DeviceView } from '../../client/peer.ts';
+import type { DeviceView } from '../../client/status.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import { formatAgo, paint, printable, table } from '../terminal.ts';
 import { shortId, withCli, type Cli } from './command.ts';

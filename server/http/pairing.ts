@@ -1,6 +1,7 @@
 /** `/v1/pairing`: links that let a device in, joining by one, and devices that wait for a person. */
 import type { PendingDevice } from '../../client/invites.ts';
-import type { Invite, Joined, JoinOptions, Peer } from '../../client/peer.ts';
+import type { Invite, Joined, JoinOptions } from '../../client/pairing.ts';
+import type { Peer } from '../../client/peer.ts';
 import { INVITE_LIFE_MS } from '../../protocol/constants.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import { spaceToWrite, type ApiContext } from './context.ts';

@@ -1,6 +1,6 @@
 /** What the node is and how it does: probes, metrics, status. And a word for the person whose camera opened a pairing link. */
-import type { PeerView } from '../../client/peer.ts';
 import type { Space } from '../../client/space.ts';
+import type { PeerView } from '../../client/status.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import type { Role } from '../../protocol/membership.ts';

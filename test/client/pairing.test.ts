@@ -1,7 +1,7 @@
 /** Two devices that come to trust each other: by a link, by a person's approval, by their IDs. And those who don't get in. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { MemoryStore } from '../../client/memory-store.ts';
-import type { PeerEvent } from '../../client/peer.ts';
+import type { PeerEvent } from '../../client/events.ts';
 import { DEVICES_PREFIX, INVITE_LIFE_MS } from '../../protocol/constants.ts';
 import type { Role } from '../../protocol/membership.ts';
 import { decodePairLink, encodePairLink, type PairInvite } from '../../protocol/pair-link.ts';

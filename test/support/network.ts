@@ -1,7 +1,8 @@
 /** Peers in one process, connected by names instead of addresses: `http://laptop` reaches the peer that was added as laptop. */
 import { nodePlatform } from '../../client/platform/node.ts';
+import type { PeerEvent } from '../../client/events.ts';
 import { MemoryStore } from '../../client/memory-store.ts';
-import { Peer, type PeerEvent } from '../../client/peer.ts';
+import { Peer } from '../../client/peer.ts';
 import type { Platform } from '../../client/platform.ts';
 import type { Store } from '../../client/store.ts';
 import { toHex } from '../../protocol/bytes.ts';
