@@ -4,6 +4,7 @@
  */
 import { decodeBody, decodeKnownBody } from '../../protocol/body.ts';
 import { equal } from '../../protocol/bytes.ts';
+import { BATCH_RAW_BYTES_MAX } from '../../protocol/constants.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import { changesMembership, readFacts } from '../../protocol/membership.ts';
 import type { ChainHead } from '../../protocol/vector.ts';
@@ -158,7 +159,9 @@ function replaceBlock({ view, codecs }: GroupContext, block: PlacedBlock, entrie
   ];
   view.blockBytes -= block.dataBytes;
   let position = block.first;
-  for (const part of cutBlocks(entries)) {
+  // Cut where it must be only: inside a batch that came whole, nobody has verified the signatures.
+  const fits = packBatch(codecs, batchOf(entries)).rawBytes <= BATCH_RAW_BYTES_MAX;
+  for (const part of fits ? [entries] : cutBlocks(entries)) {
     const placed = part.map((entry) => ({ ...entry, position: position++ }));
     const packed = packBatch(codecs, batchOf(placed));
     const key = positionKey(view.number, position - 1);

@@ -3,7 +3,9 @@
  * filter leaves out, and through runs whose middle nobody can verify.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { MemoryStore } from '../../client/memory-store.ts';
 import type { Space } from '../../client/space.ts';
+import { TABLES } from '../../client/store.ts';
 import { authenticate } from '../../protocol/authenticate.ts';
 import { decodeBatch, type Batch, type BatchEntry } from '../../protocol/batch.ts';
 import { encodeBody, type Change, type Dependency } from '../../protocol/body.ts';
@@ -16,6 +18,7 @@ import { TestChain } from '../support/chains.ts';
 import { collect, dump, eventually, eventuallySame, Network, pair, type Member } from '../support/network.ts';
 import { bytesOf, crypto, withCode } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
+import { copyStore, WrappedStore } from '../support/stores.ts';
 
 let network: Network;
 beforeEach(() => {
@@ -114,6 +117,56 @@ describe('a device that is a member already', () => {
     await phone.peer.space().set('note', { v: 4 }).reached({ peers: 1 });
     expect(work.digest()).toEqual(joined.space.digest());
   });
+});
+
+test('a store that goes back again and again to one copy gets another chain each time', async () => {
+  const seed = bytesOf('laptop', 32);
+  const store = new MemoryStore();
+  const first = await network.add('laptop', { seed, store: new WrappedStore(store) });
+  await first.peer.homeSpace();
+  const phone = await network.add('phone');
+  const pi = await network.add('pi');
+  await pair(first, phone);
+  await pair(first, pi);
+  await eventuallySame([first, phone, pi]);
+  const copy = new MemoryStore();
+  await copyStore(store, copy, TABLES);
+  await write(first, 'note', { v: 0 });
+  await write(first, 'note', { w: 0 });
+  await eventuallySame([first, phone, pi]);
+  network.isolate(first);
+  await first.peer.close();
+  /** Every commit that anybody has ever shown, by chain and seq: what was signed. */
+  const signed = new Map<string, Set<string>>();
+  const look = ({ peer }: Member): void => {
+    for (const { id, seq, head } of peer.space().chains) {
+      const place = `${toHex(id)} ${seq}`;
+      signed.set(place, (signed.get(place) ?? new Set()).add(toHex(head)));
+    }
+  };
+  for (let round = 1; round <= 3; round++) {
+    const again = new MemoryStore();
+    await copyStore(copy, again, TABLES);
+    const laptop = await network.add('laptop', { seed, store: again });
+    // By whom it learns, and who dials, differs. Before it has caught up it can't know.
+    await (round === 2 ? meet(pi, laptop) : meet(laptop, phone));
+    await eventually(() => laptop.peer.connections().some((each) => each.hasCaughtUp(laptop.peer.space())), 'it knows');
+    for (let i = 0; i < 3; i++) {
+      await laptop.peer.space().set('note', { v: round, i }).stored;
+      look(laptop);
+    }
+    await meet(laptop, phone);
+    await meet(laptop, pi);
+    await eventuallySame([laptop, phone, pi]);
+    for (const each of [laptop, phone, pi]) look(each);
+    const own = laptop.peer.space().chains.filter(({ device }) => toHex(device) === toHex(laptop.peer.device));
+    expect(own.length).toBe(1 + round);
+    for (const { peer } of [laptop, pi]) expect(await dump(peer)).toEqual(await dump(phone.peer));
+    network.isolate(laptop);
+    await laptop.peer.close();
+  }
+  expect([...signed.values()].filter((ids) => ids.size > 1)).toEqual([]);
+  for (const { peer } of [phone, pi]) expect(peer.status().warnings).toEqual([]);
 });
 
 describe('a filtered copy', () => {

@@ -17,8 +17,8 @@ const TIME = 1_700_000_000_000_000;
 
 const lines: [Message, string][] = [
   [
-    { type: 'HELLO', version: 1, name: 'Pi 4', agent: 'tidelog/0.1.0', capabilities: ['zstd', 'x'], limits: { message: 4_194_304, batch: 8_388_608 }, spaces: [state], time: TIME }, // prettier-ignore
-    'HELLO version 1, "Pi 4", tidelog/0.1.0, can zstd + x, messages to 4,194,304 bytes, batches to 8,388,608 bytes, space 9f2c41d0… at 58,233 of epoch 0011aabb… digest feedface…, 2023-11-14T22:13:20.000Z',
+    { type: 'HELLO', version: 1, name: 'Pi 4', agent: 'tidelog/0.1.0', capabilities: ['zstd', 'x'], limits: { message: 4_194_304, batch: 2_097_152 }, spaces: [state], time: TIME }, // prettier-ignore
+    'HELLO version 1, "Pi 4", tidelog/0.1.0, can zstd + x, messages to 4,194,304 bytes, batches to 2,097,152 bytes, space 9f2c41d0… at 58,233 of epoch 0011aabb… digest feedface…, 2023-11-14T22:13:20.000Z',
   ],
   [
     { type: 'HELLO', version: 1, name: '', agent: 'a b', capabilities: [], limits: { message: 1, batch: 1 }, spaces: Array<typeof state>(6).fill({ ...state, head: 0 }), time: 0 }, // prettier-ignore
