@@ -3,6 +3,8 @@
  * read-modify-write for each subject and transaction, however many commits touch it.
  */
 import type { Change } from '../../protocol/body.ts';
+import { compare, fromUtf8, toBase64Url } from '../../protocol/bytes.ts';
+import { RESERVED_PREFIX } from '../../protocol/constants.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import {
   apply,
@@ -18,11 +20,13 @@ import {
 } from '../../protocol/merge.ts';
 import { isReserved } from '../../protocol/membership.ts';
 import type { Filter } from '../../protocol/messages.ts';
-import { toBase64Url } from '../../protocol/bytes.ts';
 import type { AdmittedCommit } from './entry.ts';
 import type { Store, StoreOp } from '../store.ts';
-import { subjectKey } from '../tables.ts';
+import { spaceEnd, subjectKey } from '../tables.ts';
 import type { View } from './view.ts';
+
+/** Resources in one read. */
+const SCAN_PAGE = 200;
 
 interface Touched {
   readonly existed: boolean;
@@ -155,4 +159,33 @@ export function replayResource(commits: Iterable<PastCommit>, subject: string): 
     }
   }
   return fold(resource);
+}
+
+/** Resources by ascending subject (in bytes of UTF-8), encoded. Those of the space itself only where the prefix begins with `~`. */
+export async function* scanState(
+  store: Store,
+  number: number,
+  prefix: string,
+  after?: string,
+): AsyncGenerator<[subject: string, bytes: Uint8Array]> {
+  const start = subjectKey(number, prefix);
+  let from = after === undefined ? null : subjectKey(number, after);
+  if (from !== null && compare(from, start) < 0) from = null;
+  const hideReserved = !prefix.startsWith(RESERVED_PREFIX);
+  const end = spaceEnd(number);
+  for (;;) {
+    const page = await store.scan('state', {
+      ...(from ? { gt: from } : { gte: start }),
+      lt: end,
+      limit: SCAN_PAGE,
+    });
+    for (const [key, bytes] of page) {
+      const subject = fromUtf8(key.subarray(4));
+      if (!subject.startsWith(prefix)) return;
+      if (hideReserved && subject.startsWith(RESERVED_PREFIX)) continue;
+      yield [subject, bytes];
+    }
+    if (page.length < SCAN_PAGE) return;
+    from = page.at(-1)![0];
+  }
 }

@@ -1,0 +1,183 @@
+/**
+ * What a connection does with a space. Following: from where it asks for the other's log, and what it makes of the batches. Being followed:
+ * where in our log a follower begins; it then reads with Log.readFor.
+ */
+import { authenticate, type AuthenticBatch } from '../protocol/authenticate.ts';
+import { decodeBatch } from '../protocol/batch.ts';
+import { equal, toHex } from '../protocol/bytes.ts';
+import { VECTOR_CHAINS_MAX } from '../protocol/constants.ts';
+import { TidelogError } from '../protocol/errors.ts';
+import type { BatchMessage, StartsFrom } from '../protocol/messages.ts';
+import type { History } from './history.ts';
+import type { Platform } from './platform.ts';
+import { unpack } from './replica/block.ts';
+import { headsBeforeHoles } from './replica/holes.ts';
+import type { Log } from './replica/log.ts';
+import type { View } from './replica/view.ts';
+import type { Writer } from './replica/writer.ts';
+import type { Store } from './store.ts';
+import { decodeCursor, deviceKey, type CursorRecord } from './tables.ts';
+
+/** What a batch that came in has done. */
+export interface Ingested {
+  /** Entries that are new here. */
+  readonly added: number;
+  readonly duplicates: number;
+}
+
+export class Exchange {
+  readonly #platform: Platform;
+  readonly #store: Store;
+  readonly #view: View;
+  readonly #log: Log;
+  readonly #writer: Writer;
+  readonly #history: History;
+  /** Device (hex) → how many holes there were when it was last asked for them. */
+  readonly #askedForHoles = new Map<string, number>();
+
+  constructor(
+    context: { readonly platform: Platform; readonly store: Store },
+    replica: { readonly view: View; readonly log: Log; readonly writer: Writer },
+    history: History,
+  ) {
+    this.#platform = context.platform;
+    this.#store = context.store;
+    this.#view = replica.view;
+    this.#log = replica.log;
+    this.#writer = replica.writer;
+    this.#history = history;
+  }
+
+  /** Unpacks a batch and checks what needs nothing but its bytes. */
+  authenticate(message: BatchMessage): AuthenticBatch {
+    const { crypto, codecs } = this.#platform;
+    return authenticate(crypto, this.#view.space, decodeBatch(unpack(codecs, message)));
+  }
+
+  /**
+   * Stores what is new in a batch, and our cursor in the sender's log with it. Throws what is wrong with it; then nothing of it was taken, and nothing
+   * of those behind it on the same line will be: their cursor would pass over it.
+   */
+  ingest(
+    batch: AuthenticBatch,
+    message: BatchMessage,
+    from: { readonly device: Uint8Array; readonly epoch: Uint8Array; readonly line: { isBroken: boolean } },
+  ): Promise<Ingested> {
+    const { device, epoch, line } = from;
+    const ingested = this.#writer.run(async (group) => {
+      if (line.isBroken) throw new TidelogError('aborted', 'a batch before it was refused');
+      try {
+        const before = await group.cursor(device);
+        const headBefore = this.#view.head;
+        const { entries, duplicates } = await group.addBatch(batch, message);
+        // Whatever came or was written since the last batch may stand in their log after this one.
+        const isAllTheirs =
+          headBefore === 0 ||
+          (before !== null &&
+            equal(before.epoch, epoch) &&
+            before.seq === message.prev &&
+            before.ownHead === headBefore);
+        group.setCursor(device, { epoch, seq: message.last, ownHead: isAllTheirs ? this.#view.head : null });
+        return { added: entries.length, duplicates };
+      } catch (thrown) {
+        line.isBroken = true;
+        throw thrown;
+      }
+    });
+    ingested.catch(() => {
+      line.isBroken = true;
+    });
+    return ingested;
+  }
+
+  /** Notes where we are in another device's log, when no batch did: there is nothing up to the cursor that we lack, and `digest` is theirs there. */
+  async saveCursor(
+    device: Uint8Array,
+    cursor: { readonly epoch: Uint8Array; readonly seq: number; readonly digest: Uint8Array },
+  ): Promise<void> {
+    const { epoch, seq, digest } = cursor;
+    const view = this.#view;
+    const saved = await this.#cursor(device);
+    if (saved && equal(saved.epoch, epoch) && saved.seq === seq && saved.ownHead === view.head) return;
+    await this.#writer.run(async (group) => {
+      const before = await group.cursor(device);
+      const isSame = view.head === view.storedHead && equal(view.digest(), digest);
+      const ownHead = isSame ? view.head : before && equal(before.epoch, epoch) ? before.ownHead : null;
+      group.setCursor(device, { epoch, seq, ownHead });
+    });
+  }
+
+  async #cursor(device: Uint8Array): Promise<CursorRecord | null> {
+    const bytes = await this.#store.get('cursors', deviceKey(this.#view.number, device));
+    return bytes ? decodeCursor(bytes) : null;
+  }
+
+  /**
+   * How to begin with a device whose log has this epoch. A cursor does if nothing came from anywhere else since it was stored; otherwise the
+   * vector, by which nothing is sent twice.
+   */
+  async startsFrom(device: Uint8Array, epoch: Uint8Array): Promise<StartsFrom> {
+    const heads = this.#view.heads();
+    if (heads.length === 0) return { kind: 'all' };
+    if (this.#view.holes.size > 0 && heads.length <= VECTOR_CHAINS_MAX && this.#asksForHoles(device)) {
+      return { kind: 'vector', heads: await headsBeforeHoles(this.#view, this.#log) };
+    }
+    const saved = await this.#cursor(device);
+    if (
+      saved &&
+      equal(saved.epoch, epoch) &&
+      (saved.ownHead === this.#view.storedHead || heads.length > VECTOR_CHAINS_MAX)
+    ) {
+      return { kind: 'cursor', epoch, seq: saved.seq };
+    }
+    return this.vector();
+  }
+
+  /** The whole of what we have; or all from the beginning, where that is too long to say. */
+  vector(): StartsFrom {
+    const heads = this.#view.heads();
+    return heads.length > VECTOR_CHAINS_MAX ? { kind: 'all' } : { kind: 'vector', heads };
+  }
+
+  /** Once for each device and number of holes: one that can't fill them would send the rest of the chain again at every connection. */
+  #asksForHoles(device: Uint8Array): boolean {
+    const hex = toHex(device);
+    const holes = this.#view.holes.size;
+    if (this.#askedForHoles.get(hex) === holes) return false;
+    this.#askedForHoles.set(hex, holes);
+    return true;
+  }
+
+  /**
+   * Where in our log a subscription begins, and what the subscriber has from elsewhere.
+   * Throws the cursor errors, and `fork` where its vector has another commit at one of our heads.
+   */
+  async openFor(from: StartsFrom): Promise<{ position: number; known: Map<string, number> }> {
+    const known = new Map<string, number>();
+    if (from.kind === 'all') return { position: 0, known };
+    if (from.kind === 'cursor') {
+      this.#history.checkCursor(from.epoch, from.seq);
+      return { position: from.seq, known };
+    }
+    for (const { chain: id, seq, id: head } of from.heads) {
+      const chain = this.#view.chainById(id);
+      if (chain?.stored.seq === seq && !equal(chain.stored.head, head)) {
+        throw new TidelogError('fork', `seq ${seq} of chain ${chain.hex}`, {
+          chain: chain.hex,
+          device: chain.deviceHex,
+          seq,
+        });
+      }
+      // They have more of our own chain than we: this store was rolled back or copied. What we write next begins a new chain.
+      if (chain && chain === this.#view.ownChain && seq > chain.seq) await this.#beginNewChain();
+      known.set(toHex(id), seq);
+    }
+    return { position: await this.#log.positionOf(known), known };
+  }
+
+  async #beginNewChain(): Promise<void> {
+    await this.#writer.run(async () => {
+      this.#view.ownChain = null;
+    });
+  }
+}

@@ -1,0 +1,138 @@
+/** Reading a space's resources: one, a list, those in conflict, all of them as lines. */
+import type { Change, Ops } from '../protocol/body.ts';
+import { fromUtf8 } from '../protocol/bytes.ts';
+import type { Crypto } from '../protocol/crypto.ts';
+import { formatDeviceId } from '../protocol/device-id.ts';
+import {
+  decodeResource,
+  propertyAuthor,
+  resourceConflicts,
+  resourceOps,
+  resourceValue,
+  type Dot,
+  type Resource,
+} from '../protocol/merge.ts';
+import type { Value } from '../protocol/value.ts';
+import { changeToJson, checkSubject } from './changes.ts';
+import type { DeviceNames } from './device-names.ts';
+import { etagOf, scanState } from './replica/state.ts';
+import type { View } from './replica/view.ts';
+import type { Store } from './store.ts';
+import { spaceEnd, subjectKey } from './tables.ts';
+import type { ConflictView, PropertyMeta, ResourceView } from './views.ts';
+
+export class Resources {
+  readonly #crypto: Crypto;
+  readonly #store: Store;
+  readonly #view: View;
+  readonly #names: DeviceNames;
+  /** Settles with the last write to a subject that isn't on disk yet. */
+  readonly #underway: (subject: string) => Promise<void> | undefined;
+
+  constructor(
+    crypto: Crypto,
+    store: Store,
+    view: View,
+    names: DeviceNames,
+    underway: (subject: string) => Promise<void> | undefined,
+  ) {
+    this.#crypto = crypto;
+    this.#store = store;
+    this.#view = view;
+    this.#names = names;
+    this.#underway = underway;
+  }
+
+  async get(subject: string): Promise<ResourceView | null> {
+    checkSubject(subject);
+    await this.#underway(subject);
+    const bytes = await this.#store.get('state', subjectKey(this.#view.number, subject));
+    return bytes ? await this.#viewOf(subject, bytes) : null;
+  }
+
+  async list(options: {
+    prefix?: string;
+    after?: string;
+    limit: number;
+  }): Promise<{ items: ResourceView[]; next: string | null }> {
+    const { prefix = '', after, limit } = options;
+    const items: ResourceView[] = [];
+    for await (const [subject, bytes] of scanState(this.#store, this.#view.number, prefix, after)) {
+      if (items.length === limit) return { items, next: items.at(-1)?.subject ?? null };
+      items.push(await this.#viewOf(subject, bytes));
+    }
+    return { items, next: null };
+  }
+
+  async #viewOf(subject: string, bytes: Uint8Array): Promise<ResourceView> {
+    const resource = decodeResource(bytes);
+    const names = await this.#names.all();
+    return {
+      subject,
+      value: resourceValue(resource),
+      etag: etagOf(this.#crypto, bytes),
+      meta: this.#metaOf(resource, names),
+    };
+  }
+
+  #metaOf(resource: Resource, names: ReadonlyMap<string, string>): Record<string, PropertyMeta> {
+    const conflicts = resourceConflicts(resource);
+    const meta: Record<string, PropertyMeta> = {};
+    for (const name of [...resource.keys()].toSorted()) {
+      const conflict = (conflicts.get(name) ?? []).map(({ value, dot }) => ({ value, ...this.#writerOf(dot, names) }));
+      meta[name] = { ...this.#writerOf(propertyAuthor(resource.get(name)!), names), conflict };
+    }
+    return meta;
+  }
+
+  #writerOf(
+    { chain, time }: Dot,
+    names: ReadonlyMap<string, string>,
+  ): { device: string; deviceName: string; time: number } {
+    const { device, deviceHex } = this.#view.chains[chain]!;
+    return { device: formatDeviceId(device), deviceName: names.get(deviceHex) ?? '', time };
+  }
+
+  async conflicts(options: { after?: string; limit: number }): Promise<{ items: ConflictView[]; next: string | null }> {
+    const { number } = this.#view;
+    const { after, limit } = options;
+    const range = after === undefined ? { gte: subjectKey(number, '') } : { gt: subjectKey(number, after) };
+    const keys = await this.#store.scan('conflicts', { ...range, lt: spaceEnd(number), limit: limit + 1 });
+    const items: ConflictView[] = [];
+    for (const [key] of keys.slice(0, limit)) {
+      const subject = fromUtf8(key.subarray(4));
+      for (const [property, { conflict }] of Object.entries((await this.get(subject))?.meta ?? {})) {
+        if (conflict.length > 0) items.push({ subject, property, alternatives: conflict });
+      }
+    }
+    return { items, next: keys.length > limit ? fromUtf8(keys[limit - 1]![0].subarray(4)) : null };
+  }
+
+  async *export(prefix: string): AsyncGenerator<string> {
+    for await (const { subject, ops } of this.changes(prefix)) {
+      yield JSON.stringify(changeToJson({ subject, ops: sortKeys(ops) }));
+    }
+  }
+
+  /** For each resource the change that makes it again, and the bytes that it takes here. */
+  async *changes(prefix: string): AsyncGenerator<Change & { readonly bytes: number }> {
+    for await (const [subject, bytes] of scanState(this.#store, this.#view.number, prefix)) {
+      const ops = resourceOps(decodeResource(bytes));
+      if (ops) yield { subject, ops, bytes: bytes.length };
+    }
+  }
+}
+
+function sortKeys(ops: Ops): Ops {
+  const sorted = (value: Value): Value => {
+    if (Array.isArray(value)) return (value as readonly Value[]).map(sorted);
+    if (value === null || typeof value !== 'object' || value instanceof Uint8Array) return value;
+    const map = value as Record<string, Value>;
+    return Object.fromEntries(
+      Object.keys(map)
+        .toSorted()
+        .map((key) => [key, sorted(map[key]!)]),
+    );
+  };
+  return sorted(ops as unknown as Value) as unknown as Ops;
+}
