@@ -1,24 +1,20 @@
 /**
  * One connection: the host of a session. It turns a transport's bytes into the session's events and carries out its effects;
- * what to say and when is decided in protocol/session.ts alone.
+ * what to say and when is decided in protocol/session.ts alone. Effects that concern a log go to following.ts (theirs) and followers.ts (ours).
  */
 import { equal, toHex } from '../protocol/bytes.ts';
 import { Channel } from '../protocol/channel.ts';
-import { CODEC, CREDIT_BYTES_DEFAULT, type CodecNumber } from '../protocol/constants.ts';
 import type { KeyPair } from '../protocol/crypto.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
 import { asTidelogError, ERRORS, TidelogError } from '../protocol/errors.ts';
 import {
   decodeMessage,
   encodeMessage,
-  type BatchMessage,
-  type Filter,
   type Hello,
   type Message,
   type Pair,
   type Paired,
   type SpaceState,
-  type StartsFrom,
 } from '../protocol/messages.ts';
 import { pairDigits } from '../protocol/pair-link.ts';
 import {
@@ -30,6 +26,8 @@ import {
   type SessionState,
 } from '../protocol/session.ts';
 import type { Counters } from './counters.ts';
+import { Followers, type FollowersHost } from './followers.ts';
+import { Following, type FollowingHost } from './following.ts';
 import type { Platform } from './platform.ts';
 import type { Space } from './space.ts';
 import type { Transport } from './transport.ts';
@@ -70,20 +68,11 @@ export type Intent =
       onAnswer(answer: Paired | TidelogError): Promise<void>;
     };
 
-/** A follower of ours: what it has from elsewhere, so that nothing is sent twice. */
-interface Follower {
-  readonly space: Space;
-  readonly filter: Filter | null;
-  readonly known: Map<string, number>;
-}
-
 /** Bytes in the socket's buffer above which nothing more is read for it, and below which reading goes on. */
 const BUFFERED_HIGH_BYTES = 1024 * 1024;
 const BUFFERED_LOW_BYTES = 256 * 1024;
 /** Whoever makes this side answer and reads no answers is let go. Above what the batches of many subscriptions may take at once. */
 const BUFFERED_MAX_BYTES = 16 * 1024 * 1024;
-/** Unpacked bytes of batches that are being taken in at once: small data may unpack to much. */
-const INGEST_RAW_BYTES_MAX = 16 * 1024 * 1024;
 /** Messages that may wait while a pairing is being decided. */
 const INBOX_MAX = 256;
 
@@ -102,27 +91,13 @@ export class Connection {
   /** Messages that wait for a pairing to be decided. */
   readonly #inbox: Message[] = [];
   #deciding = false;
-  readonly #followers = new Map<number, Follower>();
+  readonly #following: Following;
+  readonly #followers: Followers;
   /** Spaces (hex) that our last HELLO named. */
   #offered: ReadonlySet<string> = new Set();
-  /** Batches that wait for those before them. */
-  readonly #batches: { subscription: number; space: Space; message: BatchMessage }[] = [];
-  #ingestingRawBytes = 0;
-  /** The last batch with entries: those behind it are acknowledged after it. */
-  #lastIngested: Promise<unknown> = Promise.resolve();
-  /** Broken once a batch was refused: none behind it is taken. */
-  readonly #line = { isBroken: false };
-  /** Spaces (hex) that we follow there, or are about to. */
-  readonly #followed = new Set<string>();
-  /** Space (hex) → the last that they said of their log. */
-  readonly remoteHeads = new Map<string, SpaceState>();
-  /** Space (hex) → caught up with them at least once. */
-  readonly #caughtUp = new Set<string>();
   readonly #progress = new Signal();
   #closed = false;
   #error: TidelogError | null = null;
-  /** Their clock less ours, ms. */
-  clockSkewMs: number | null = null;
   lastHeardMs: number;
   bytesIn = 0;
   bytesOut = 0;
@@ -149,6 +124,28 @@ export class Connection {
       noiseKeys,
       expectedDevice: options.expectedDevice,
     });
+    const hostOfHalves = this.#makeHost();
+    this.#followers = new Followers(hostOfHalves);
+    this.#following = new Following(hostOfHalves);
+  }
+
+  /** What its two halves ask of this connection. */
+  #makeHost(): FollowingHost & FollowersHost {
+    const host = this.#host;
+    return {
+      counters: host.counters,
+      device: () => this.device,
+      closed: () => this.#closed,
+      remote: () => this.remote,
+      nowMs: () => this.#nowMs(),
+      nowUs: () => host.platform.nowUs(),
+      space: (id) => host.space(id),
+      adopt: (offered) => host.adopt(this.device, offered),
+      dispatch: (event) => this.#dispatch(event),
+      later: (work) => this.#later(work),
+      hasAlready: (space, entries) => this.#followers.hasAlready(space, entries),
+      progressed: () => this.#progress.notify(),
+    };
   }
 
   start(): void {
@@ -187,6 +184,15 @@ export class Connection {
     return pairDigits(this.#host.platform.crypto, this.handshakeHash);
   }
 
+  /** Their clock less ours, ms. */
+  get clockSkewMs(): number | null {
+    return this.#following.clockSkewMs;
+  }
+  /** Space (hex) → the last that they said of their log. */
+  get remoteHeads(): ReadonlyMap<string, SpaceState> {
+    return this.#following.heads;
+  }
+
   /** Where we are in their log of a space. */
   cursorIn(space: Space): number {
     for (const incoming of this.#session.incoming.values()) if (equal(incoming.space, space.id)) return incoming.stored;
@@ -194,7 +200,7 @@ export class Connection {
   }
 
   hasCaughtUp(space: Space): boolean {
-    return this.#caughtUp.has(space.hex);
+    return this.#following.hasCaughtUp(space.hex);
   }
 
   /** Resolves once both sides have greeted; throws what ended the connection before. */
@@ -212,7 +218,7 @@ export class Connection {
       if (this.#closed) throw this.#error ?? new TidelogError('closed');
       if (options.space) return this.hasCaughtUp(options.space);
       const followed = [...this.#session.incoming.values()].map(({ space }) => toHex(space));
-      return followed.length > 0 && followed.every((hex) => this.#caughtUp.has(hex));
+      return followed.length > 0 && followed.every((hex) => this.#following.hasCaughtUp(hex));
     };
     await this.#progress.until(isDone, options.signal);
   }
@@ -339,26 +345,25 @@ export class Connection {
       case 'send':
         return this.#send(effect.message);
       case 'greeted':
-        return this.#later(this.#onGreeted(effect.hello));
+        return this.#later(this.#following.onGreeted(effect.hello));
       case 'open':
-        return this.#later(this.#openFollower(effect));
+        return this.#later(this.#followers.open(effect));
       case 'drop':
-        this.#followers.delete(effect.subscription);
+        this.#followers.drop(effect.subscription);
         return;
       case 'read':
-        return this.#later(this.#read(effect.subscription, effect.after));
+        return this.#later(this.#followers.read(effect.subscription, effect.after));
       case 'ingest':
-        return this.#takeBatch(effect.subscription, effect.space, effect.batch);
+        return this.#following.takeBatch(effect.subscription, effect.space, effect.batch);
       case 'caughtUp':
-        return this.#onCaughtUp(effect);
+        return this.#following.onCaughtUp(effect);
       case 'acked':
         this.#host.space(effect.space)?.noteAcked(this.device, effect.last);
         return;
       case 'ended':
-        return this.#onEnded(effect);
+        return this.#following.onEnded(effect);
       case 'heads':
-        this.#onHeads(effect.spaces, effect.timeUs);
-        return this.#noteSame(effect.spaces);
+        return this.#following.onHeads(effect.spaces, effect.timeUs);
       case 'pairRequest':
         return this.#decide(this.#host.onPairRequest(this, effect.pair));
       case 'pairAnswer':
@@ -379,158 +384,7 @@ export class Connection {
     else this.#end(error);
   }
 
-  // ---- following them
-
-  async #onGreeted(hello: Hello): Promise<void> {
-    this.#onHeads(hello.spaces, hello.time);
-    for (const offered of hello.spaces) {
-      const space = this.#host.space(offered.space) ?? (await this.#host.adopt(this.device, offered));
-      if (this.#closed || !space) continue;
-      // Noted before anything is awaited: a second HELLO may come right behind the first.
-      if (this.#followed.has(space.hex)) continue;
-      this.#followed.add(space.hex);
-      await this.#follow(space, offered.epoch, null);
-    }
-    this.#progress.notify();
-  }
-
-  async #follow(space: Space, epoch: Uint8Array, instead: StartsFrom | null): Promise<void> {
-    const from = instead ?? (await space.startsFrom(this.device, epoch));
-    if (this.#closed) return;
-    const request = { space: space.id, from, filter: space.filter, live: true, credit: CREDIT_BYTES_DEFAULT };
-    this.#dispatch({ type: 'subscribe', request, nowMs: this.#nowMs() });
-  }
-
-  #takeBatch(subscription: number, spaceId: Uint8Array, message: BatchMessage): void {
-    const space = this.#host.space(spaceId);
-    if (!space) throw new Error('a subscription of ours is for a space that is not here');
-    this.#host.counters.batchesIn++;
-    this.#batches.push({ subscription, space, message });
-    this.#ingestWhatFits();
-  }
-
-  #ingestWhatFits(): void {
-    for (;;) {
-      const next = this.#batches[0];
-      if (!next || this.#closed) return;
-      const fits =
-        this.#ingestingRawBytes === 0 || this.#ingestingRawBytes + next.message.rawBytes <= INGEST_RAW_BYTES_MAX;
-      if (!fits) return;
-      this.#batches.shift();
-      this.#later(this.#ingest(next.subscription, next.space, next.message));
-    }
-  }
-
-  async #ingest(subscription: number, space: Space, message: BatchMessage): Promise<void> {
-    const { counters } = this.#host;
-    this.#ingestingRawBytes += message.rawBytes;
-    try {
-      const batch = space.authenticate(message);
-      // They have it, so what follows them needn't send it back; said before it is appended and the followers wake.
-      for (const follower of this.#followers.values()) {
-        if (follower.space !== space) continue;
-        for (const { chain, seq } of batch.entries) {
-          const hex = toHex(chain.id);
-          if (seq > (follower.known.get(hex) ?? 0)) follower.known.set(hex, seq);
-        }
-      }
-      const epoch = this.remoteHeads.get(space.hex)?.epoch;
-      if (!epoch) throw new Error('a batch came from a space that was never offered');
-      if (batch.entries.length > 0) {
-        const ingested = space.ingest(batch, message, { device: this.device, epoch, line: this.#line });
-        this.#lastIngested = ingested;
-        const { added, duplicates } = await ingested;
-        counters.entriesReceived += added;
-        counters.duplicates += duplicates;
-      } else {
-        // It only says that they passed over what we have: nothing to store, and no fsync for every echo of a write of ours. The cursor on disk
-        // stays behind, and a resume goes by the vector until the next CAUGHT_UP or heartbeat.
-        await this.#lastIngested;
-      }
-    } finally {
-      this.#ingestingRawBytes -= message.rawBytes;
-    }
-    this.#dispatch({
-      type: 'stored',
-      subscription,
-      last: message.last,
-      bytes: message.data.length,
-      nowMs: this.#nowMs(),
-    });
-    this.#ingestWhatFits();
-  }
-
-  #onCaughtUp({ space: id, last, digest }: Extract<Effect, { type: 'caughtUp' }>): void {
-    const space = this.#host.space(id);
-    const offered = space && this.remoteHeads.get(space.hex);
-    if (!space || !offered) return;
-    this.remoteHeads.set(space.hex, { ...offered, head: last, digest });
-    this.#later(space.saveCursor(this.device, { epoch: offered.epoch, seq: last, digest }));
-    this.#caughtUp.add(space.hex);
-    this.#progress.notify();
-  }
-
-  /** A cursor that they no longer take is replaced by the vector; anything else that ends a subscription stays ended until they greet again. */
-  #onEnded({ space: id, fault }: Extract<Effect, { type: 'ended' }>): void {
-    const space = this.#host.space(id);
-    if (!space || fault === null) return;
-    this.#followed.delete(space.hex);
-    this.#host.counters.refusals[fault.code] = (this.#host.counters.refusals[fault.code] ?? 0) + 1;
-    if (!fault.code.startsWith('cursor-')) return;
-    const epoch = this.remoteHeads.get(space.hex)?.epoch;
-    if (!epoch) return;
-    this.#followed.add(space.hex);
-    this.#later(this.#follow(space, epoch, space.vector()));
-  }
-
-  #onHeads(spaces: readonly SpaceState[], timeUs: number): void {
-    for (const state of spaces) this.remoteHeads.set(toHex(state.space), state);
-    if (timeUs > 0) this.clockSkewMs = Math.round((timeUs - this.#host.platform.nowUs()) / 1000);
-  }
-
-  /** Where both have the same, all that they have up to their head is here: the next connection begins at it. */
-  #noteSame(spaces: readonly SpaceState[]): void {
-    for (const { space: id, epoch, head, digest } of spaces) {
-      const space = this.#host.space(id);
-      if (space && this.#followed.has(space.hex) && equal(digest, space.digest()))
-        this.#later(space.saveCursor(this.device, { epoch, seq: head, digest }));
-    }
-  }
-
-  // ---- being followed
-
-  async #openFollower({ subscription, space: id, from, filter }: Extract<Effect, { type: 'open' }>): Promise<void> {
-    const nowMs = this.#nowMs();
-    try {
-      const space = this.#host.space(id);
-      if (!space || space.roleOf(this.device) === null) throw new TidelogError('unknown-space');
-      const { position, known } = await space.openFor(from);
-      this.#followers.set(subscription, { space, filter, known });
-      // Before this it lacks nothing, also where its ACK was lost with an earlier connection.
-      space.noteAcked(this.device, position);
-      this.#dispatch({ type: 'accepted', subscription, position, nowMs });
-    } catch (thrown) {
-      if (!(thrown instanceof TidelogError)) throw thrown;
-      if (ERRORS[thrown.code].close !== null) throw thrown;
-      this.#dispatch({ type: 'rejected', subscription, error: thrown, nowMs });
-    }
-  }
-
-  async #read(subscription: number, after: number): Promise<void> {
-    const follower = this.#followers.get(subscription);
-    if (!follower) return;
-    const { space, known, filter } = follower;
-    const batch = await space.readFor(after, known, filter, this.#acceptedCodecs());
-    // The digest is that of the very head that was found; if the log grew meanwhile, the session reads again first.
-    const digest = batch === null ? space.digest() : null;
-    this.#dispatch({ type: 'read', subscription, batch, digest, nowMs: this.#nowMs() });
-  }
-
-  #acceptedCodecs(): ReadonlySet<CodecNumber> {
-    const accepted = new Set<CodecNumber>([CODEC.NONE]);
-    if (this.remote?.capabilities.includes('zstd')) accepted.add(CODEC.ZSTD);
-    return accepted;
-  }
+  // ---- what happened here
 
   /** Our log of a space grew. */
   advanced(space: Space): void {
@@ -540,16 +394,12 @@ export class Connection {
   /** Members changed: what was shared may not be any more. */
   membershipChanged(space: Space): void {
     if (!this.#channel.established || this.#closed) return;
-    const nowMs = this.#nowMs();
     if (this.#host.isRevoked(this.device)) {
       this.#fail(new TidelogError('device-revoked'));
       return;
     }
     if (space.roleOf(this.device) === null) {
-      for (const [subscription, follower] of this.#followers) {
-        if (follower.space !== space) continue;
-        this.#dispatch({ type: 'rejected', subscription, error: new TidelogError('unknown-space'), nowMs });
-      }
+      this.#followers.refuse(space);
       return;
     }
     if (this.#session.saidHello && !this.#offered.has(space.hex)) this.greet();
@@ -636,8 +486,8 @@ export class Connection {
     const close = error === null ? null : ERRORS[error.code].close;
     // 1000: all is well. The code of an error goes to the other side only where it is ours to say.
     this.#transport.close(remote ? 1000 : (close ?? 1000), error && !remote ? error.code : '');
-    this.#followers.clear();
-    this.#batches.length = 0;
+    this.#followers.end();
+    this.#following.end();
     this.#progress.notify();
     if (this.#intent.kind === 'pair')
       this.#intent.onAnswer(error ?? new TidelogError('unreachable', 'the connection ended')).catch(() => {});

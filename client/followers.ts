@@ -1,0 +1,98 @@
+/**
+ * The other direction of a connection: they follow our logs. Where each subscription begins, what the other side has from elsewhere, and what
+ * is read for it when the session asks.
+ */
+import type { AuthenticEntry } from '../protocol/authenticate.ts';
+import { toHex } from '../protocol/bytes.ts';
+import { CODEC, type CodecNumber } from '../protocol/constants.ts';
+import { ERRORS, TidelogError } from '../protocol/errors.ts';
+import type { Filter, Hello } from '../protocol/messages.ts';
+import type { Effect, SessionEvent } from '../protocol/session.ts';
+import type { Space } from './space.ts';
+
+/** What this half asks of its connection. */
+export interface FollowersHost {
+  /** The other side's key. */
+  device(): Uint8Array;
+  remote(): Hello | null;
+  nowMs(): number;
+  space(id: Uint8Array): Space | null;
+  dispatch(event: SessionEvent): void;
+}
+
+/** What it has from elsewhere, so that nothing is sent twice. */
+interface Follower {
+  readonly space: Space;
+  readonly filter: Filter | null;
+  readonly known: Map<string, number>;
+}
+
+export class Followers {
+  readonly #host: FollowersHost;
+  readonly #bySubscription = new Map<number, Follower>();
+
+  constructor(host: FollowersHost) {
+    this.#host = host;
+  }
+
+  async open({ subscription, space: id, from, filter }: Extract<Effect, { type: 'open' }>): Promise<void> {
+    const nowMs = this.#host.nowMs();
+    try {
+      const space = this.#host.space(id);
+      if (!space || space.roleOf(this.#host.device()) === null) throw new TidelogError('unknown-space');
+      const { position, known } = await space.openFor(from);
+      this.#bySubscription.set(subscription, { space, filter, known });
+      // Before this it lacks nothing, also where its ACK was lost with an earlier connection.
+      space.noteAcked(this.#host.device(), position);
+      this.#host.dispatch({ type: 'accepted', subscription, position, nowMs });
+    } catch (thrown) {
+      if (!(thrown instanceof TidelogError)) throw thrown;
+      if (ERRORS[thrown.code].close !== null) throw thrown;
+      this.#host.dispatch({ type: 'rejected', subscription, error: thrown, nowMs });
+    }
+  }
+
+  async read(subscription: number, after: number): Promise<void> {
+    const follower = this.#bySubscription.get(subscription);
+    if (!follower) return;
+    const { space, known, filter } = follower;
+    const batch = await space.readFor(after, known, filter, this.#acceptedCodecs());
+    // The digest is that of the very head that was found; if the log grew meanwhile, the session reads again first.
+    const digest = batch === null ? space.digest() : null;
+    this.#host.dispatch({ type: 'read', subscription, batch, digest, nowMs: this.#host.nowMs() });
+  }
+
+  #acceptedCodecs(): ReadonlySet<CodecNumber> {
+    const accepted = new Set<CodecNumber>([CODEC.NONE]);
+    if (this.#host.remote()?.capabilities.includes('zstd')) accepted.add(CODEC.ZSTD);
+    return accepted;
+  }
+
+  /** They sent these themselves. */
+  hasAlready(space: Space, entries: readonly AuthenticEntry[]): void {
+    for (const follower of this.#bySubscription.values()) {
+      if (follower.space !== space) continue;
+      for (const { chain, seq } of entries) {
+        const hex = toHex(chain.id);
+        if (seq > (follower.known.get(hex) ?? 0)) follower.known.set(hex, seq);
+      }
+    }
+  }
+
+  /** The space isn't shared with them any more. */
+  refuse(space: Space): void {
+    const nowMs = this.#host.nowMs();
+    for (const [subscription, follower] of this.#bySubscription) {
+      if (follower.space !== space) continue;
+      this.#host.dispatch({ type: 'rejected', subscription, error: new TidelogError('unknown-space'), nowMs });
+    }
+  }
+
+  drop(subscription: number): void {
+    this.#bySubscription.delete(subscription);
+  }
+
+  end(): void {
+    this.#bySubscription.clear();
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * One direction of a connection: we follow the other side's logs. Which spaces, from where, taking in their batches in order and no more at
+ * once than memory allows, and where we are in each.
+ */
+import type { AuthenticEntry } from '../protocol/authenticate.ts';
+import { equal, toHex } from '../protocol/bytes.ts';
+import { CREDIT_BYTES_DEFAULT } from '../protocol/constants.ts';
+import type { BatchMessage, Hello, SpaceState, StartsFrom } from '../protocol/messages.ts';
+import type { Effect, SessionEvent } from '../protocol/session.ts';
+import type { Counters } from './counters.ts';
+import type { Space } from './space.ts';
+
+/** What this half asks of its connection. */
+export interface FollowingHost {
+  readonly counters: Counters;
+  /** The other side's key. */
+  device(): Uint8Array;
+  closed(): boolean;
+  nowMs(): number;
+  /** The wall clock, µs. */
+  nowUs(): number;
+  space(id: Uint8Array): Space | null;
+  /** A space that they offer and that isn't here: taken, or null. */
+  adopt(offered: SpaceState): Promise<Space | null>;
+  dispatch(event: SessionEvent): void;
+  /** Work that goes on by itself; what it throws ends the connection. */
+  later(work: Promise<void>): void;
+  /** They have these entries: as their followers we needn't send them. */
+  hasAlready(space: Space, entries: readonly AuthenticEntry[]): void;
+  /** Greeted, or caught up: whoever waits for that looks again. */
+  progressed(): void;
+}
+
+/** Unpacked bytes of batches that are being taken in at once: small data may unpack to much. */
+const INGEST_RAW_BYTES_MAX = 16 * 1024 * 1024;
+
+export class Following {
+  readonly #host: FollowingHost;
+  /** Batches that wait for those before them. */
+  readonly #batches: { subscription: number; space: Space; message: BatchMessage }[] = [];
+  #ingestingRawBytes = 0;
+  /** The last batch with entries: those behind it are acknowledged after it. */
+  #lastIngested: Promise<unknown> = Promise.resolve();
+  /** Broken once a batch was refused: none behind it is taken. */
+  readonly #line = { isBroken: false };
+  /** Spaces (hex) that we follow there, or are about to. */
+  readonly #followed = new Set<string>();
+  /** Space (hex) → the last that they said of their log. */
+  readonly heads = new Map<string, SpaceState>();
+  /** Space (hex) → caught up with them at least once. */
+  readonly #caughtUp = new Set<string>();
+  /** Their clock less ours, ms. */
+  clockSkewMs: number | null = null;
+
+  constructor(host: FollowingHost) {
+    this.#host = host;
+  }
+
+  hasCaughtUp(hex: string): boolean {
+    return this.#caughtUp.has(hex);
+  }
+
+  async onGreeted(hello: Hello): Promise<void> {
+    this.#takeHeads(hello.spaces, hello.time);
+    for (const offered of hello.spaces) {
+      const space = this.#host.space(offered.space) ?? (await this.#host.adopt(offered));
+      if (this.#host.closed() || !space) continue;
+      // Noted before anything is awaited: a second HELLO may come right behind the first.
+      if (this.#followed.has(space.hex)) continue;
+      this.#followed.add(space.hex);
+      await this.#follow(space, offered.epoch, null);
+    }
+    this.#host.progressed();
+  }
+
+  async #follow(space: Space, epoch: Uint8Array, instead: StartsFrom | null): Promise<void> {
+    const from = instead ?? (await space.startsFrom(this.#host.device(), epoch));
+    if (this.#host.closed()) return;
+    const request = { space: space.id, from, filter: space.filter, live: true, credit: CREDIT_BYTES_DEFAULT };
+    this.#host.dispatch({ type: 'subscribe', request, nowMs: this.#host.nowMs() });
+  }
+
+  takeBatch(subscription: number, spaceId: Uint8Array, message: BatchMessage): void {
+    const space = this.#host.space(spaceId);
+    if (!space) throw new Error('a subscription of ours is for a space that is not here');
+    this.#host.counters.batchesIn++;
+    this.#batches.push({ subscription, space, message });
+    this.#ingestWhatFits();
+  }
+
+  #ingestWhatFits(): void {
+    for (;;) {
+      const next = this.#batches[0];
+      if (!next || this.#host.closed()) return;
+      const fits =
+        this.#ingestingRawBytes === 0 || this.#ingestingRawBytes + next.message.rawBytes <= INGEST_RAW_BYTES_MAX;
+      if (!fits) return;
+      this.#batches.shift();
+      this.#host.later(this.#ingest(next.subscription, next.space, next.message));
+    }
+  }
+
+  async #ingest(subscription: number, space: Space, message: BatchMessage): Promise<void> {
+    const { counters } = this.#host;
+    this.#ingestingRawBytes += message.rawBytes;
+    try {
+      const batch = space.authenticate(message);
+      // They have it, so what follows them needn't send it back; said before it is appended and the followers wake.
+      this.#host.hasAlready(space, batch.entries);
+      const epoch = this.heads.get(space.hex)?.epoch;
+      if (!epoch) throw new Error('a batch came from a space that was never offered');
+      if (batch.entries.length > 0) {
+        const ingested = space.ingest(batch, message, { device: this.#host.device(), epoch, line: this.#line });
+        this.#lastIngested = ingested;
+        const { added, duplicates } = await ingested;
+        counters.entriesReceived += added;
+        counters.duplicates += duplicates;
+      } else {
+        // It only says that they passed over what we have: nothing to store, and no fsync for every echo of a write of ours. The cursor on disk
+        // stays behind, and a resume goes by the vector until the next CAUGHT_UP or heartbeat.
+        await this.#lastIngested;
+      }
+    } finally {
+      this.#ingestingRawBytes -= message.rawBytes;
+    }
+    this.#host.dispatch({
+      type: 'stored',
+      subscription,
+      last: message.last,
+      bytes: message.data.length,
+      nowMs: this.#host.nowMs(),
+    });
+    this.#ingestWhatFits();
+  }
+
+  onCaughtUp({ space: id, last, digest }: Extract<Effect, { type: 'caughtUp' }>): void {
+    const space = this.#host.space(id);
+    const offered = space && this.heads.get(space.hex);
+    if (!space || !offered) return;
+    this.heads.set(space.hex, { ...offered, head: last, digest });
+    this.#host.later(space.saveCursor(this.#host.device(), { epoch: offered.epoch, seq: last, digest }));
+    this.#caughtUp.add(space.hex);
+    this.#host.progressed();
+  }
+
+  /** A cursor that they no longer take is replaced by the vector; anything else that ends a subscription stays ended until they greet again. */
+  onEnded({ space: id, fault }: Extract<Effect, { type: 'ended' }>): void {
+    const space = this.#host.space(id);
+    if (!space || fault === null) return;
+    this.#followed.delete(space.hex);
+    this.#host.counters.refusals[fault.code] = (this.#host.counters.refusals[fault.code] ?? 0) + 1;
+    if (!fault.code.startsWith('cursor-')) return;
+    const epoch = this.heads.get(space.hex)?.epoch;
+    if (!epoch) return;
+    this.#followed.add(space.hex);
+    this.#host.later(this.#follow(space, epoch, space.vector()));
+  }
+
+  #takeHeads(spaces: readonly SpaceState[], timeUs: number): void {
+    for (const state of spaces) this.heads.set(toHex(state.space), state);
+    if (timeUs > 0) this.clockSkewMs = Math.round((timeUs - this.#host.nowUs()) / 1000);
+  }
+
+  /** From a heartbeat. */
+  onHeads(spaces: readonly SpaceState[], timeUs: number): void {
+    this.#takeHeads(spaces, timeUs);
+    this.#noteSame(spaces);
+  }
+
+  /** Where both have the same, all that they have up to their head is here: the next connection begins at it. */
+  #noteSame(spaces: readonly SpaceState[]): void {
+    for (const { space: id, epoch, head, digest } of spaces) {
+      const space = this.#host.space(id);
+      if (space && this.#followed.has(space.hex) && equal(digest, space.digest()))
+        this.#host.later(space.saveCursor(this.#host.device(), { epoch, seq: head, digest }));
+    }
+  }
+
+  end(): void {
+    this.#batches.length = 0;
+  }
+}
