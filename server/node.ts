@@ -42,7 +42,7 @@ const STOP_PATIENCE_MS = 5000;
 /** Throws `bad-config`, `port-in-use`, `data-missing`, `data-in-use` and what else opening a data folder throws. */
 export async function startNode(options: NodeOptions): Promise<StartedNode> {
   const { dataDir, log, connect = [] } = options;
-  checkSettings({ connect });
+  checkSettings({ connect, ...(options.host !== undefined && { host: options.host }) });
   let port = 0;
   let host = '';
   const addresses = (): string[] => addressesOf(host, port);
@@ -59,7 +59,8 @@ export async function startNode(options: NodeOptions): Promise<StartedNode> {
       host,
       port: options.port ?? values.port,
       token: opened.token,
-      hostNames: () => config.values.hostNames,
+      // Commands of this machine go where it listens, which may be a name.
+      hostNames: () => [host, ...config.values.hostNames],
       connectionsMax: values.connectionsMax,
       connectionsPerAddressMax: values.connectionsPerAddressMax,
       handle: createHandler({ peer, config, log, addresses, digitsOf, ready, metrics: () => metrics.text() }),

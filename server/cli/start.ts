@@ -2,10 +2,10 @@
 import type { Command } from 'commander';
 
 import { DEFAULT_PORT } from '../../protocol/constants.ts';
-import { TidelogError } from '../../protocol/errors.ts';
+import { asTidelogError, TidelogError } from '../../protocol/errors.ts';
 import { initDevice } from '../device.ts';
 import { createLog, type LogFormat } from '../log.ts';
-import { ConfigFile } from '../config.ts';
+import { checkSettings, ConfigFile, type Config } from '../config.ts';
 import type { NodeOptions } from '../node.ts';
 import { dataDirOf, EXIT, Output } from './command.ts';
 
@@ -35,16 +35,14 @@ export function startCommand(program: Command): void {
       const format = logFormat(options.log, output);
       if (options.lan && options.host !== undefined)
         throw new TidelogError('bad-argument', '--lan and --host are two ways to say where to listen; give one');
+      const settings = settingsOf(options);
       const { id, created } = await initDevice(dataDir);
       if (created) output.note(`There was no Tidelog data in ${dataDir}; made this device: ${id}`);
       const { logLevel } = (await ConfigFile.read(dataDir)).values;
-      const host = options.lan ? LAN_HOST : options.host;
       await run({
         dataDir,
         log: createLog(logLevel, format, process.stdout),
-        ...(options.port !== undefined && { port: parsePort(options.port) }),
-        ...(host !== undefined && { host }),
-        ...(options.connect && { connect: options.connect }),
+        ...settings,
       });
     });
 }
@@ -66,6 +64,23 @@ async function run(options: NodeOptions): Promise<void> {
   const node = await startNode(options);
   await signalled;
   await node.stop();
+}
+
+/** What the options put before the settings, or add to them. Throws `bad-argument`. */
+function settingsOf({ port, host, lan, connect }: StartOptions): Partial<Pick<Config, 'port' | 'host' | 'connect'>> {
+  const settings = {
+    ...(port !== undefined && { port: parsePort(port) }),
+    ...(host !== undefined && { host }),
+    ...(lan && { host: LAN_HOST }),
+    ...(connect && { connect }),
+  };
+  try {
+    return checkSettings(settings);
+  } catch (thrown) {
+    // What checkSettings says begins with the name of the setting, which is the option's too.
+    const particular = / \((.*)\)$/s.exec(asTidelogError(thrown).message)?.[1] ?? '';
+    throw new TidelogError('bad-argument', `--${particular}`, {}, { cause: thrown });
+  }
 }
 
 function logFormat(text: string | undefined, output: Output): LogFormat {
