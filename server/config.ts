@@ -123,6 +123,8 @@ export function checkSettings(given: Readonly<Record<string, unknown>>): Partial
 export class ConfigFile {
   readonly path: string;
   #given: Partial<Config>;
+  /** The change that is being written; the next one builds on it. */
+  #patching: Promise<unknown> = Promise.resolve();
 
   private constructor(path: string, given: Partial<Config>) {
     this.path = path;
@@ -156,7 +158,13 @@ export class ConfigFile {
   }
 
   /** null puts a default back. Returns the settings that changed and take effect at the next start. Throws `bad-config`. */
-  async patch(changes: Readonly<Record<string, unknown>>): Promise<string[]> {
+  patch(changes: Readonly<Record<string, unknown>>): Promise<string[]> {
+    const patched = this.#patching.then(() => this.#patch(changes));
+    this.#patching = patched.catch(() => {});
+    return patched;
+  }
+
+  async #patch(changes: Readonly<Record<string, unknown>>): Promise<string[]> {
     const removed = new Set(Object.keys(changes).filter((key) => changes[key] === null));
     const set = checkSettings(Object.fromEntries(Object.entries(changes).filter(([key]) => !removed.has(key))));
     // What is no setting has no default to be put back.
