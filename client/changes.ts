@@ -1,6 +1,7 @@
 /** Changes as people and programs hand them in: checked, with errors that name the place, and their JSON form. */
 import { fromBase64Url, toBase64Url } from '../protocol/bytes.ts';
 import type { Change, Ops } from '../protocol/body.ts';
+import { BODY_DEPTH_MAX } from '../protocol/constants.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import { isReserved } from '../protocol/membership.ts';
 import { checkValue, isPropertyName, isSubject, type Value } from '../protocol/value.ts';
@@ -25,8 +26,10 @@ export function fromJson(value: unknown, path: string): Value {
   return converted;
 }
 
-function convert(value: unknown, path: string): unknown {
-  if (Array.isArray(value)) return value.map((item, i) => convert(item, `${path}[${i}]`));
+function convert(value: unknown, path: string, depthLeft = BODY_DEPTH_MAX): unknown {
+  // What is nested deeper fits in no commit, as `checkValue` says; JSON of a few KiB can nest deeper than any stack.
+  if (depthLeft === 0) return value;
+  if (Array.isArray(value)) return value.map((item, i) => convert(item, `${path}[${i}]`, depthLeft - 1));
   if (value === null || typeof value !== 'object' || value instanceof Uint8Array) return value;
   const map = value as Record<string, unknown>;
   if (Object.keys(map).length === 1 && '$bytes' in map) {
@@ -34,7 +37,9 @@ function convert(value: unknown, path: string): unknown {
     if (bytes === null) throw new TidelogError('bad-value', `${path}.$bytes is not base64`, { path });
     return bytes;
   }
-  return Object.fromEntries(Object.entries(map).map(([key, item]) => [key, convert(item, `${path}.${key}`)]));
+  return Object.fromEntries(
+    Object.entries(map).map(([key, item]) => [key, convert(item, `${path}.${key}`, depthLeft - 1)]),
+  );
 }
 
 function mapValues<A, B>(map: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> {
@@ -88,7 +93,8 @@ export function checkChange(change: Change, path: string): void {
     ...Object.keys(inc),
     ...new Set([...Object.keys(add), ...Object.keys(remove)]),
   ];
-  const twice = written.find((name, i) => written.indexOf(name) !== i);
+  const seen = new Set<string>();
+  const twice = written.find((name) => seen.size === seen.add(name).size);
   if (twice !== undefined)
     throw new TidelogError('bad-change', `${path} changes ${JSON.stringify(twice)} in two ways`, { path });
 }
