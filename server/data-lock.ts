@@ -201,7 +201,8 @@ async function ask(path: string): Promise<string | null> {
         });
         socket.once('end', () => resolve(text));
         socket.once('error', (error) => {
-          if (['ECONNREFUSED', 'ENOENT', 'ECONNRESET'].includes(codeOf(error))) resolve(null);
+          // Of a folder that is a file, or somebody else's, opening says more.
+          if (['ECONNREFUSED', 'ENOENT', 'ECONNRESET', 'ENOTDIR', 'EACCES'].includes(codeOf(error))) resolve(null);
           else reject(error);
         });
         socket.once('close', () => resolve(null));

@@ -17,7 +17,9 @@ interface CommonOptions {
 
 export function dataDirOf(command: Command): string {
   const { data } = command.optsWithGlobals<CommonOptions>();
-  return resolve(data ?? process.env['TIDELOG_DATA'] ?? join(homedir(), '.tidelog'));
+  // Empty is what a script makes of a variable that isn't set; it must not become the folder that one happens to stand in.
+  if (data === '') throw new TidelogError('bad-argument', '--data is empty');
+  return resolve(data ?? (process.env['TIDELOG_DATA'] || join(homedir(), '.tidelog')));
 }
 
 export class Output {
@@ -124,11 +126,19 @@ export function parseAssignment(text: string): [string, unknown] {
   const at = text.indexOf('=');
   if (at < 1) throw new TidelogError('bad-argument', `${JSON.stringify(text)} is not key=value`);
   const value = text.slice(at + 1);
+  let parsed: unknown;
+  let isFinite = true;
   try {
-    return [text.slice(0, at), JSON.parse(value) as unknown];
+    parsed = JSON.parse(value, (_, item: unknown) => {
+      isFinite &&= typeof item !== 'number' || Number.isFinite(item);
+      return item;
+    });
   } catch {
-    return [text.slice(0, at), value];
+    parsed = value;
   }
+  // JSON has no other way to say it than null, which is what would arrive.
+  if (!isFinite) throw new TidelogError('bad-argument', `${JSON.stringify(text)} has a number that is too large`);
+  return [text.slice(0, at), parsed];
 }
 
 /** The reverse: what `key=value` would be taken for this very value. On one line, and safe to print. */

@@ -46,6 +46,7 @@ async function follow(cli: Cli, path: string, limit: number): Promise<void> {
   // Ctrl-C is how following ends; it's not a failure.
   process.once('SIGINT', () => abort.abort());
   let left = limit;
+  if (left === 0) return;
   try {
     for await (const { data } of cli.api.stream('GET', path, undefined, abort.signal)) {
       await showLogged(cli, data as LoggedJson);

@@ -129,6 +129,9 @@ export function problemResponse(thrown: unknown, status?: number, headers: Recor
 
 /** The error that a problem tells of, as it was thrown at the other end. A code of a newer node becomes `internal`. */
 export function errorFromProblem(body: unknown, status: number): TidelogError {
+  // Said by the socket itself, which takes only so much of path and headers, and in no words of ours.
+  if (status === 431)
+    return new TidelogError('bad-argument', 'a subject, prefix or cursor of this length fits in no request');
   const { code, detail, data } = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
   const message = typeof detail === 'string' ? detail : `the node answered with the status ${status}`;
   if (typeof code !== 'string' || !isErrorCode(code)) return new TidelogError('internal', message);

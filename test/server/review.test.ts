@@ -1,0 +1,121 @@
+/** Misuse and odd input: what is refused, in which words, and that nothing is done before. */
+import { spawn } from 'node:child_process';
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { afterEach, expect, test } from 'vitest';
+
+import { changeFromJson } from '../../client/changes.ts';
+import { initDevice } from '../../server/device.ts';
+import { tidelog } from '../support/cli.ts';
+import { startTestNode, temporaryFolder } from '../support/node.ts';
+
+const BIN = fileURLToPath(new URL('../../bin/tidelog.js', import.meta.url));
+
+const undo: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const each of undo.splice(0).reverse()) await each();
+});
+
+async function folder(): Promise<string> {
+  const dir = await temporaryFolder();
+  undo.push(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+async function node(options: Parameters<typeof startTestNode>[0] = {}): ReturnType<typeof startTestNode> {
+  const started = await startTestNode(options);
+  undo.push(() => started.dispose());
+  return started;
+}
+
+/** Exit code and error code of a command that fails. */
+async function failure(dir: string, ...args: string[]): Promise<unknown[]> {
+  const { code, stderr } = await tidelog(dir, args);
+  return [code, /\[([a-z-]+)\]\n$/.exec(stderr)?.[1] ?? stderr];
+}
+
+test('options of start that cannot be used are misuse, and make no device', async () => {
+  const dir = await folder();
+  for (const [option, value] of [
+    ['--port', 'abc'],
+    ['--connect', 'elsewhere'],
+    // An unset variable of a script. The system takes it for every address there is.
+    ['--host', ''],
+  ] as const) {
+    expect(await failure(dir, 'start', '--port', '0', option, value), option).toEqual([2, 'bad-argument']);
+    expect(await readdir(dir), option).toEqual([]);
+  }
+});
+
+test('a node listens nowhere where its host is empty', async () => {
+  const dataDir = await folder();
+  const outcome = await node({ dataDir, host: '' }).catch((error: unknown) => error);
+  expect(outcome).toMatchObject({ code: 'bad-config' });
+});
+
+test('a node that listens at a name of this machine answers to it', async ({ skip }) => {
+  const { request } = await node({ host: hostname() }).catch(() => skip('its name leads nowhere here'));
+  expect((await request('GET', '/v1/status')).status).toBe(200);
+});
+
+test('settings that are changed at once are all changed', async () => {
+  const { request } = await node();
+  const changes = [{ name: 'desk' }, { logLevel: 'warn' }, { port: 7700 }, { hostNames: ['desk.local'] }];
+  const answers = await Promise.all(changes.map((body) => request('PATCH', '/v1/config', { body })));
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+  expect(await (await request('GET', '/v1/config')).json()).toMatchObject(Object.assign({}, ...changes) as object);
+});
+
+test('an empty TIDELOG_DATA is as good as none, and an empty --data is misuse; the folder one stands in is neither', async () => {
+  const [home, cwd] = [await folder(), await folder()];
+  const env = { ...process.env, HOME: home, USERPROFILE: home, TIDELOG_DATA: '' };
+  const run = (...args: string[]): Promise<number | null> =>
+    new Promise((resolve) =>
+      spawn(process.execPath, [BIN, ...args], { cwd, env, stdio: 'ignore' }).once('exit', resolve),
+    );
+  expect(await run('init')).toBe(0);
+  expect(await readdir(home)).toEqual(['.tidelog']);
+  expect(await run('init', '--data', '')).toBe(2);
+  expect(await readdir(cwd)).toEqual([]);
+});
+
+test('a data folder that is a file is said to be one', async () => {
+  const file = join(await folder(), 'file');
+  await writeFile(file, '');
+  expect(await failure(file, 'status')).toEqual([1, 'data-not-ours']);
+});
+
+test('a number past all numbers is refused and not taken for null', async () => {
+  const dir = await folder();
+  await initDevice(dir, 'laptop');
+  for (const value of ['1e400', '[-1e400]'])
+    expect(await failure(dir, 'set', 'n', `a=${value}`), value).toEqual([2, 'bad-argument']);
+});
+
+test('a value that is nested beyond all sense is refused as such', async () => {
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+  expect(() => changeFromJson({ subject: 'n', set: { a: JSON.parse(deep) as unknown } }, 'change')).toThrow(
+    expect.objectContaining({ code: 'bad-value' }),
+  );
+});
+
+test('a change of very many properties is looked through once, not once for each', () => {
+  const set = Object.fromEntries(Array.from({ length: 200_000 }, (_, i) => [`p${i}`, 0]));
+  const startMs = performance.now();
+  changeFromJson({ subject: 'n', set }, 'change');
+  expect(performance.now() - startMs).toBeLessThan(3000);
+});
+
+test('a subject that is too long for a request is no fault of the node', async () => {
+  const { dataDir } = await node();
+  expect(await failure(dataDir, 'get', 'a'.repeat(20_000))).toEqual([2, 'bad-argument']);
+});
+
+test('log --follow --limit 0 prints nothing', async () => {
+  const { dataDir, request } = await node();
+  await request('PUT', '/v1/resources/n', { body: { a: 1 } });
+  expect(await tidelog(dataDir, ['log', '--follow', '--limit', '0'])).toEqual({ code: 0, stdout: '', stderr: '' });
+});
