@@ -30,17 +30,26 @@ interface Follower {
 export class Followers {
   readonly #host: FollowersHost;
   readonly #bySubscription = new Map<number, Follower>();
+  /** Being opened. One that ends meanwhile is not here any more, and its number may stand for another. */
+  readonly #opening = new Map<number, object>();
 
   constructor(host: FollowersHost) {
     this.#host = host;
   }
 
-  async open({ subscription, space: id, from, filter }: Extract<Effect, { type: 'open' }>): Promise<void> {
+  async open(effect: Extract<Effect, { type: 'open' }>): Promise<void> {
+    const { subscription, space: id, from, filter } = effect;
     const nowMs = this.#host.nowMs();
+    const isMember = (space: Space): boolean => space.roleOf(this.#host.device()) !== null;
+    this.#opening.set(subscription, effect);
     try {
       const space = this.#host.space(id);
-      if (!space || space.roleOf(this.#host.device()) === null) throw new TidelogError('unknown-space');
+      if (!space || !isMember(space)) throw new TidelogError('unknown-space');
       const { position, known } = await space.openFor(from);
+      if (this.#opening.get(subscription) !== effect) return;
+      // Revoked meanwhile? It was no follower yet, so `refuse` passed it over.
+      if (!isMember(space)) throw new TidelogError('unknown-space');
+      this.#opening.delete(subscription);
       this.#bySubscription.set(subscription, { space, filter, known });
       // Before this it lacks nothing, also where its ACK was lost with an earlier connection.
       space.noteAcked(this.#host.device(), position);
@@ -48,6 +57,7 @@ export class Followers {
     } catch (thrown) {
       if (!(thrown instanceof TidelogError)) throw thrown;
       if (ERRORS[thrown.code].close !== null) throw thrown;
+      if (this.#opening.get(subscription) !== effect) return;
       this.#host.dispatch({ type: 'rejected', subscription, error: thrown, nowMs });
     }
   }
@@ -89,10 +99,12 @@ export class Followers {
   }
 
   drop(subscription: number): void {
+    this.#opening.delete(subscription);
     this.#bySubscription.delete(subscription);
   }
 
   end(): void {
+    this.#opening.clear();
     this.#bySubscription.clear();
   }
 }
