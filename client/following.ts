@@ -47,6 +47,8 @@ export class Following {
   readonly #followed = new Set<string>();
   /** Space (hex) → the last that they said of their log. */
   readonly heads = new Map<string, SpaceState>();
+  /** Spaces (hex) of which a heartbeat is being noted: a flood of heartbeats waits for the disk once. */
+  readonly #noting = new Set<string>();
   /** Space (hex) → caught up with them at least once. */
   readonly #caughtUp = new Set<string>();
   /** Their clock less ours, ms. */
@@ -65,6 +67,7 @@ export class Following {
     for (const offered of hello.spaces) {
       const space = this.#host.space(offered.space) ?? (await this.#host.adopt(offered));
       if (this.#host.closed() || !space) continue;
+      if (!this.heads.has(space.hex)) this.heads.set(space.hex, offered);
       // Noted before anything is awaited: a second HELLO may come right behind the first.
       if (this.#followed.has(space.hex)) continue;
       this.#followed.add(space.hex);
@@ -157,7 +160,8 @@ export class Following {
   }
 
   #takeHeads(spaces: readonly SpaceState[], timeUs: number): void {
-    for (const state of spaces) this.heads.set(toHex(state.space), state);
+    // Of spaces that are here: they may name any others, and ever new ones.
+    for (const state of spaces) if (this.#host.space(state.space)) this.heads.set(toHex(state.space), state);
     if (timeUs > 0) this.clockSkewMs = Math.round((timeUs - this.#host.nowUs()) / 1000);
   }
 
@@ -171,8 +175,11 @@ export class Following {
   #noteSame(spaces: readonly SpaceState[]): void {
     for (const { space: id, epoch, head, digest } of spaces) {
       const space = this.#host.space(id);
-      if (space && this.#followed.has(space.hex) && equal(digest, space.digest()))
-        this.#host.later(space.saveCursor(this.#host.device(), { epoch, seq: head, digest }));
+      if (!space || !this.#followed.has(space.hex) || this.#noting.has(space.hex)) continue;
+      if (!equal(digest, space.digest())) continue;
+      this.#noting.add(space.hex);
+      const noted = space.saveCursor(this.#host.device(), { epoch, seq: head, digest });
+      this.#host.later(noted.finally(() => this.#noting.delete(space.hex)));
     }
   }
 
