@@ -120,7 +120,10 @@ export class Writer {
     const { view, store } = this.#context;
     try {
       if (this.#isStale) await this.#reload();
+      // One that failed halfway has left a part of the state; no write may go on from that.
+      if (view.rebuild) await rebuild(this.#context);
     } catch (thrown) {
+      this.#isStale = true;
       for (const job of this.#queue.splice(0)) job.reject(asTidelogError(thrown));
       return;
     }
@@ -181,10 +184,17 @@ export class Writer {
     while (this.#isDraining) await this.#drained;
     if (this.#closed) throw new TidelogError('closed');
     this.#isDraining = true;
-    const rebuilt = rebuild(this.#context, onProgress).finally(() => {
+    const done = (): void => {
       this.#isDraining = false;
       if (this.#queue.length > 0) this.#drained = this.#drain();
-    });
+    };
+    const rebuilt = rebuild(this.#context, onProgress)
+      .catch((thrown: unknown) => {
+        // The disk says that it isn't finished: the next write begins with it.
+        this.#isStale = true;
+        throw thrown;
+      })
+      .finally(done);
     this.#drained = rebuilt.catch(() => {});
     await rebuilt;
   }
