@@ -61,6 +61,9 @@ export class Spaces {
       if (!home) throw new TidelogError('unknown-space', 'there is none yet; the first write makes one');
       return home;
     }
+    // A whole id first: whoever founds a space may call it by the id of another.
+    const byWholeId = this.#spaces.find(({ hex }) => hex === nameOrId.toLowerCase());
+    if (byWholeId) return byWholeId;
     const byName = this.#spaces.filter(({ name }) => name === nameOrId);
     if (byName.length > 1)
       throw new TidelogError(
