@@ -91,6 +91,12 @@ export class Lines {
       transport.close(1000, '');
       return faster;
     }
+    // Closed, or given up, while it was dialled: nobody would close what is opened now.
+    if (this.#closed || signal?.aborted) {
+      transport.close(1000, '');
+      signal?.throwIfAborted();
+      throw new TidelogError('closed');
+    }
     const connection = this.#start(transport, { initiator: true, intent, expectedDevice });
     if (intent.kind === 'pair') return connection;
     const greeted = this.#greetedOrOther(connection, url, signal);
