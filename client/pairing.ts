@@ -168,8 +168,15 @@ export class Pairing {
 
   async approve(id: string, space: Space, role: Role): Promise<void> {
     if (space.role !== 'owner') throw new TidelogError('not-an-owner');
-    const { device, name, digits, id: deviceId } = this.#pending.take(formatDeviceId(parseDeviceId(id)));
-    await this.#letIn(space, device, name, role);
+    const pending = this.#pending.take(formatDeviceId(parseDeviceId(id)));
+    const { device, name, digits, id: deviceId } = pending;
+    try {
+      await this.#letIn(space, device, name, role);
+    } catch (thrown) {
+      // It still waits, and can be approved again.
+      this.#pending.add(pending);
+      throw thrown;
+    }
     for (const connection of this.#linesTo(device)) {
       connection.answerPaired({ space: space.id, spaceName: space.name, role });
     }
