@@ -10,7 +10,8 @@ import type { Store } from './store.ts';
 export class DeviceNames {
   readonly #store: Store;
   readonly #view: View;
-  #names: ReadonlyMap<string, string> | null = null;
+  /** The reading is kept and not what it gave: one that is forgotten while it is under way stays forgotten. */
+  #names: Promise<ReadonlyMap<string, string>> | null = null;
 
   constructor(store: Store, view: View) {
     this.#store = store;
@@ -18,8 +19,17 @@ export class DeviceNames {
   }
 
   /** By hex key. */
-  async all(): Promise<ReadonlyMap<string, string>> {
+  all(): Promise<ReadonlyMap<string, string>> {
     if (this.#names) return this.#names;
+    const names = this.#read();
+    this.#names = names;
+    names.catch(() => {
+      if (this.#names === names) this.#names = null;
+    });
+    return names;
+  }
+
+  async #read(): Promise<ReadonlyMap<string, string>> {
     const { chains, membership, number } = this.#view;
     const names = new Map<string, string>();
     const ids = new Map<string, string>();
@@ -32,7 +42,6 @@ export class DeviceNames {
       const { name } = resourceValue(decodeResource(bytes));
       if (hex !== undefined && typeof name === 'string') names.set(hex, name);
     }
-    this.#names = names;
     return names;
   }
 
