@@ -1,0 +1,210 @@
+/** Orders of events that are rare: what ends while it is being begun, what fails halfway, and what one peer may make another hold. */
+import { afterEach, describe, expect, test } from 'vitest';
+import { MemoryStore } from '../../client/memory-store.ts';
+import type { Table } from '../../client/store.ts';
+import type { Transport } from '../../client/transport.ts';
+import type { Message, StartsFrom } from '../../protocol/messages.ts';
+import { toHex } from '../../protocol/bytes.ts';
+import { eventually, Network, type Member } from '../support/network.ts';
+import { transportPair } from '../support/pair.ts';
+import { bytesOf } from '../support/protocol.ts';
+import { RawPeer } from '../support/raw-peer.ts';
+import { WrappedStore } from '../support/stores.ts';
+
+let network = new Network();
+afterEach(async () => {
+  await network.close();
+  network = new Network();
+});
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+async function hostWithStore(): Promise<{ host: Member; store: WrappedStore }> {
+  const store = new WrappedStore(new MemoryStore());
+  return { host: await network.add('host', { store }), store };
+}
+
+/** Holds the next read of a table up. */
+function holdRead(store: WrappedStore, held: Table): { reached: Promise<void>; release: () => void } {
+  const reached = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  store.beforeRead = (table) => {
+    if (table !== held) return;
+    store.beforeRead = () => {};
+    reached.resolve();
+    return released.promise;
+  };
+  return { reached: reached.promise, release: released.resolve };
+}
+
+function subscribe(space: Uint8Array, from: StartsFrom): Message {
+  return { type: 'SUBSCRIBE_ALL', subscription: 1, space, from, live: true, credit: 4 * 1024 * 1024 };
+}
+
+const FROM_NOTHING: StartsFrom = { kind: 'vector', heads: [] };
+
+describe('a subscription that ends while it is being opened', () => {
+  test('leaves nothing behind for the next one with its number', async () => {
+    const { host, store } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    await host.peer.addDevice(new RawPeer(host, 'raw').id, { space: home });
+    const raw = await RawPeer.connect(host, 'raw');
+    await raw.next('HELLO');
+    raw.hello();
+    const { reached, release } = holdRead(store, 'blockIndex');
+    raw.send(subscribe(home.id, FROM_NOTHING));
+    await reached;
+    raw.send({ type: 'UNSUBSCRIBE', subscription: 1 }, subscribe(home.id, { kind: 'all' }));
+    expect((await raw.next('BATCH')).prev).toBe(0);
+    const { last } = await raw.next('CAUGHT_UP');
+    release();
+    for (let i = 0; i < 5; i++) await turn();
+    await home.set('note', { n: 1 }).stored;
+    expect((await raw.next('BATCH')).prev).toBe(last);
+  });
+
+  test('because its device was revoked there is not served', async () => {
+    const { host, store } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    const other = await host.peer.createSpace('other');
+    const { id } = new RawPeer(host, 'raw');
+    for (const space of [home, other]) await host.peer.addDevice(id, { space });
+    const raw = await RawPeer.connect(host, 'raw');
+    await raw.next('HELLO');
+    raw.hello();
+    const { reached, release } = holdRead(store, 'blockIndex');
+    raw.send(subscribe(other.id, FROM_NOTHING));
+    await reached;
+    await host.peer.revokeDevice(other, id);
+    release();
+    await other.set('secret', { n: 1 }).stored;
+    for (let i = 0; i < 5; i++) await turn();
+    expect(raw.received.map(({ type }) => type)).not.toContain('BATCH');
+    expect((await raw.next('UNSUBSCRIBED')).fault?.code).toBe('unknown-space');
+  });
+});
+
+describe('what a member may make a peer hold', () => {
+  test('heads of spaces that are not here are not kept', async () => {
+    const { host } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    await host.peer.addDevice(new RawPeer(host, 'raw').id, { space: home });
+    const raw = await RawPeer.connect(host, 'raw');
+    await raw.next('HELLO');
+    raw.hello();
+    for (let i = 0; i < 20; i++) {
+      const spaces = [...Array(200).keys()].map((j) => ({
+        space: bytesOf(`space ${i} ${j}`, 32),
+        epoch: bytesOf('epoch', 8),
+        head: 1,
+        digest: bytesOf('digest', 32),
+      }));
+      raw.send({ type: 'HEARTBEAT', spaces, time: 1 });
+    }
+    await eventually(() => raw.connection.bytesIn > 100_000, 'all heartbeats came');
+    await turn();
+    expect(raw.connection.remoteHeads.size).toBeLessThanOrEqual(host.peer.spaces.length);
+  });
+
+  test('a flood of heartbeats costs one look at the cursor at a time', async () => {
+    const { host, store } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    await host.peer.addDevice(new RawPeer(host, 'raw').id, { space: home });
+    const raw = await RawPeer.connect(host, 'raw');
+    await raw.greet(home.id);
+    let reads = 0;
+    const released = Promise.withResolvers<void>();
+    store.beforeRead = (table) => {
+      if (table !== 'cursors') return;
+      reads++;
+      return released.promise;
+    };
+    for (let head = 1000; head < 1100; head++) {
+      const spaces = [{ space: home.id, epoch: bytesOf('raw epoch', 8), head, digest: home.digest() }];
+      raw.send({ type: 'HEARTBEAT', spaces, time: 1 });
+    }
+    await eventually(() => raw.connection.remoteHeads.get(home.hex)?.head === 1099, 'all heartbeats came');
+    expect(reads).toBeLessThan(3);
+    released.resolve();
+  });
+});
+
+describe('a space', () => {
+  test('is found by its id, whatever another one is called', async () => {
+    const { host } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    await host.peer.createSpace(home.hex);
+    expect(host.peer.space(home.hex)).toBe(home);
+  });
+
+  test('whose state was being made anew when the store failed is whole at the next write', async () => {
+    const { host, store } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    await home.set('note/1', { n: 1 }).stored;
+    await home.set('note/2', { n: 1 }).stored;
+    store.beforeWrite = (ops) => {
+      if (ops.some(({ table, value }) => table === 'state' && value !== null)) throw new Error('disk full');
+    };
+    await expect(home.rebuild()).rejects.toThrow('disk full');
+    store.beforeWrite = () => {};
+    await home.set('note/2', { m: 1 }).stored;
+    expect((await home.get('note/1'))?.value).toEqual({ n: 1 });
+    expect((await home.get('note/2'))?.value).toEqual({ n: 1, m: 1 });
+    expect(home.stats().subjects).toBe(2);
+  });
+
+  test('shows a new name of a device also where somebody was reading the old one', async () => {
+    const { host, store } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    await home.set('note', { n: 1 }).stored;
+    await host.peer.renameDevice(home, host.peer.id, 'before');
+    const inner = store.inner;
+    const page = Promise.withResolvers<void>();
+    const reading = Promise.withResolvers<void>();
+    const { scan } = store;
+    store.scan = (table, range) => {
+      const found = inner.scan(table, range);
+      if (table !== 'state') return found;
+      store.scan = scan;
+      reading.resolve();
+      return page.promise.then(() => found);
+    };
+    const before = home.get('note');
+    await reading.promise;
+    await host.peer.renameDevice(home, host.peer.id, 'after');
+    page.resolve();
+    await before;
+    expect((await home.get('note'))?.meta['n']?.deviceName).toBe('after');
+  });
+});
+
+describe('a peer', () => {
+  test('that is closed while it dials opens nothing', async () => {
+    const dialled = Promise.withResolvers<Transport>();
+    const { a } = transportPair();
+    const laptop = await network.add('laptop', { platform: { dial: () => dialled.promise } });
+    laptop.peer.dial('http://phone');
+    await laptop.peer.close();
+    dialled.resolve(a);
+    for (let i = 0; i < 3; i++) await turn();
+    expect(laptop.peer.connections()).toEqual([]);
+  });
+
+  test('whose approval fails goes on listing the device that waits', async () => {
+    const { host, store } = await hostWithStore();
+    const guest = await network.add('guest');
+    const home = await host.peer.homeSpace();
+    const joined = guest.peer.ask(host.url);
+    joined.catch(() => {});
+    await eventually(() => host.peer.pending().length === 1, 'it asks');
+    store.beforeWrite = () => {
+      throw new Error('disk full');
+    };
+    await expect(host.peer.approve(guest.peer.id, home)).rejects.toThrow('disk full');
+    store.beforeWrite = () => {};
+    await host.peer.approve(guest.peer.id, home);
+    expect(toHex((await joined).space.id)).toBe(home.hex);
+  });
+});
