@@ -52,7 +52,7 @@ const SETTINGS = {
     says: 'What this device is called on the others.',
   },
   host: {
-    schema: v.union([hostName, v.pipe(v.string(), v.ip())]),
+    schema: v.union([hostName, v.pipe(v.string(), v.ip())], 'is not an address or a host name'),
     default: '127.0.0.1',
     restart: true,
     says: 'Address to listen on. `127.0.0.1`: this machine only. `0.0.0.0`: the local network too.',

@@ -8,7 +8,7 @@ import pino, { type Logger } from 'pino';
 
 import type { PeerEvent } from '../client/events.ts';
 import { shortDeviceId } from '../protocol/device-id.ts';
-import { paint } from './terminal.ts';
+import { paint, printable } from './terminal.ts';
 import type { Config } from './config.ts';
 
 export type LogFormat = 'json' | 'pretty';
@@ -41,16 +41,20 @@ export function silentLog(): Logger {
 
 const COLOUR = { debug: 'dim', info: 'green', warn: 'yellow', error: 'red' } as const;
 
-/** `12:00:01 info  connected  device=MFRGGZD name=phone` */
+/** `12:00:01 info  connected  device=MFRGGZD name=phone`. Names are what strangers say they are, and errors quote them. */
 function readable(line: string): string {
   const { time, level, msg, err, ...rest } = JSON.parse(line) as Record<string, unknown> & { level: string };
   const clock = paint('dim', new Date(String(time)).toTimeString().slice(0, 8));
   const label = paint(COLOUR[level as keyof typeof COLOUR] ?? 'red', level.padEnd(5));
   const fields = Object.entries(rest).map(
-    ([key, value]) => `  ${paint('dim', `${key}=`)}${typeof value === 'string' ? value : JSON.stringify(value)}`,
+    ([key, value]) =>
+      `  ${paint('dim', `${key}=`)}${printable(typeof value === 'string' ? value : JSON.stringify(value))}`,
   );
   const cause = err as { stack?: string; message?: string } | undefined;
-  return `${clock} ${label} ${String(msg ?? '')}${fields.join('')}\n${cause ? `${cause.stack ?? cause.message}\n` : ''}`;
+  const trace = String(cause?.stack ?? cause?.message ?? '')
+    .split('\n')
+    .map(printable);
+  return `${clock} ${label} ${String(msg ?? '')}${fields.join('')}\n${cause ? `${trace.join('\n')}\n` : ''}`;
 }
 
 /** What a peer says of itself, for the log. What happens for each entry is left out. */

@@ -4,11 +4,14 @@ import { readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 
 import { afterEach, expect, test } from 'vitest';
 
 import { changeFromJson } from '../../client/changes.ts';
+import { checkSettings } from '../../server/config.ts';
 import { initDevice } from '../../server/device.ts';
+import { createLog } from '../../server/log.ts';
 import { tidelog } from '../support/cli.ts';
 import { startTestNode, temporaryFolder } from '../support/node.ts';
 
@@ -118,4 +121,32 @@ test('log --follow --limit 0 prints nothing', async () => {
   const { dataDir, request } = await node();
   await request('PUT', '/v1/resources/n', { body: { a: 1 } });
   expect(await tidelog(dataDir, ['log', '--follow', '--limit', '0'])).toEqual({ code: 0, stdout: '', stderr: '' });
+});
+
+test('a host that is none is refused in words', () => {
+  expect(() => checkSettings({ host: 'a/b' })).toThrow(/"a\/b" is not an address/);
+});
+
+test('import over HTTP takes gzip, as long as what is in it fits in a request', async () => {
+  const { url, token } = await node();
+  const send = (body: Uint8Array): Promise<Response> =>
+    fetch(`${url}/v1/import`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}` },
+      body: new Blob([body as Uint8Array<ArrayBuffer>]),
+    });
+  const packed = gzipSync('{"subject":"n","set":{"a":1}}\n');
+  expect(await (await send(packed)).json()).toEqual({ lines: 1, commits: 1 });
+  expect(await (await send(packed.subarray(0, 20))).json()).toMatchObject({ status: 400, code: 'bad-request' });
+  expect(await (await send(gzipSync(new Uint8Array(17 * 1024 * 1024)))).json()).toMatchObject({
+    code: 'body-too-large',
+  });
+});
+
+test('what a stranger calls itself cannot write on the terminal that shows the log', () => {
+  let shown = '';
+  const log = createLog('info', 'pretty', { write: (text) => (shown += text) });
+  log.info({ name: 'x\u009b2Jy\u202ez', err: new Error('a\u009b2Jb') }, 'a device waits for approval');
+  expect(shown).not.toMatch(/[\u0080-\u009f\u202e]/);
+  expect(shown).toContain('review.test.ts');
 });
