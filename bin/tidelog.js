@@ -17,9 +17,11 @@ if (isRight) {
   const folder = dirname(require.resolve('node/package.json'));
   const binary = join(folder, 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
   const child = spawn(binary, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
-  // What is sent to this process alone must be passed on; Ctrl-C at a terminal reaches both by itself.
+  // What is sent to this process alone must be passed on; Ctrl-C at a terminal reaches both by itself, and twice means at once. A
+  // terminal may be there although one of the three is a pipe or a file.
+  const isAtTerminal = [process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY);
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-  process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'));
+  process.on('SIGINT', () => isAtTerminal || child.kill('SIGINT'));
   child.on('error', (error) => {
     process.stderr.write(
       `tidelog: needs Node 22.18 or a later 22, and the one that comes with it does not start: ${error.message}\n`,
