@@ -14,6 +14,8 @@ export interface Platform {
   nowMs(): number;
   /** Calls once after `ms`; returns what cancels it. A waiting timer keeps no process alive. */
   after(ms: number, call: () => void): () => void;
+  /** Resolves once whatever else is due has had its turn: long work lets others run. */
+  turn(): Promise<void>;
   /** Opens a connection to a node's `/sync`. Throws `unreachable`. */
   dial(url: string, signal?: AbortSignal): Promise<Transport>;
 }

@@ -99,7 +99,7 @@ export class Space {
     this.hex = view.hex;
     this.#context = context;
     this.#view = view;
-    this.#log = new Log(crypto, store, codecs, view);
+    this.#log = new Log(crypto, store, codecs, view, () => platform.turn());
     const groupContext: GroupContext = {
       crypto,
       random,
@@ -109,6 +109,7 @@ export class Space {
       log: this.#log,
       keys,
       nowUs: () => platform.nowUs(),
+      turn: () => platform.turn(),
     };
     this.#writer = new Writer(groupContext, {
       appended: (group) => this.#onAppended(group),

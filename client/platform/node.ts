@@ -18,6 +18,7 @@ export function nodePlatform(): Platform {
       timer.unref();
       return () => clearTimeout(timer);
     },
+    turn: () => new Promise((resolve) => setImmediate(resolve)),
     dial: dialWebSocket,
   };
 }

@@ -16,6 +16,7 @@ export function portablePlatform(): Platform {
       const timer = setTimeout(call, ms);
       return () => clearTimeout(timer);
     },
+    turn: () => new Promise((resolve) => setTimeout(resolve, 0)),
     dial: dialWebSocket,
   };
 }

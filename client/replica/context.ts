@@ -14,4 +14,6 @@ export interface GroupContext {
   readonly log: Log;
   readonly keys: KeyPair;
   nowUs(): number;
+  /** Lets others run. */
+  readonly turn: () => Promise<void>;
 }

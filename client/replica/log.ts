@@ -36,10 +36,20 @@ import type { Chain, View } from './view.ts';
 /** What a follower has from elsewhere: the highest seq of a chain (by hex id). */
 export type Known = ReadonlyMap<string, number>;
 
+interface StoredCommit {
+  readonly chain: Chain;
+  readonly seq: number;
+  readonly body: Body;
+}
+
 /** How many block records one read looks at before it lets others run. */
 const RECORDS_PER_READ = 256;
 /** Blocks smaller than this are sent together. */
 const SMALL_BLOCK_ENTRIES = 64;
+/** Blocks that are unpacked in a row, at one or two ms each, before others run. */
+const BLOCKS_PER_TURN = 8;
+/** Subjects that are replayed by one walk over the log. Their histories are in memory together. */
+const SUBJECTS_PER_WALK = 1000;
 /** A read that finds its blocks merged away again and again; each merge takes many writes. */
 const READ_TRIES = 5;
 
@@ -48,8 +58,11 @@ export class Log {
   readonly #store: Store;
   readonly #codecs: readonly Codec[];
   readonly #view: View;
+  /** Lets others run. */
+  readonly #turn: () => Promise<void>;
 
-  constructor(crypto: Crypto, store: Store, codecs: readonly Codec[], view: View) {
+  constructor(crypto: Crypto, store: Store, codecs: readonly Codec[], view: View, turn: () => Promise<void>) {
+    this.#turn = turn;
     this.#crypto = crypto;
     this.#store = store;
     this.#codecs = codecs;
@@ -126,12 +139,16 @@ export class Log {
 
   /** All entries after a cursor. A block that is merged with its neighbours meanwhile is found again by position. */
   async *after(cursor: number, wanted: (block: PlacedBlock) => boolean = () => true): AsyncGenerator<LogEntry> {
+    let unpacked = 0;
     for (let at = cursor; ;) {
       const blocks = await this.blocksAfter(at, RECORDS_PER_READ);
       if (blocks.length === 0) return;
+      if (blocks.length === RECORDS_PER_READ) await this.#turn();
       for (const block of blocks) {
         if (block.last <= at) continue;
         if (wanted(block)) {
+          // A store that answers at once leaves nobody else a turn.
+          if (++unpacked % BLOCKS_PER_TURN === 0) await this.#turn();
           const [entries, last] = await this.#entriesOrAgain(block, at);
           for (const entry of entries) if (entry.position > at) yield entry;
           at = last;
@@ -335,28 +352,51 @@ export class Log {
     );
   }
 
-  /** The state of a subject from its commits in the store, less those that are void, and those of a group that isn't stored yet. */
-  async replay(
-    subject: string,
-    group: readonly Admitted[],
-    isVoided: (chain: Chain, seq: number) => boolean = () => false,
-  ): Promise<Resource> {
-    const commits: PastCommit[] = [];
-    const chains = new Set<number>();
-    const stored: { chain: Chain; seq: number; body: Body }[] = [];
+  /** The state of a subject from its commits in the store and those of a group that isn't stored yet. */
+  async replay(subject: string, group: readonly Admitted[]): Promise<Resource> {
+    const stored: StoredCommit[] = [];
     for await (const { entry, body } of this.commitsOn({ kind: 'subject', subject }, 0)) {
-      if (isVoided(entry.chain, entry.seq)) continue;
       stored.push({ chain: entry.chain, seq: entry.seq, body });
-      chains.add(entry.chain.number);
     }
-    for (const { chain, seq, body } of stored) {
-      commits.push({ author: await this.#storedAuthor(chain, seq, body.time, chains), changes: body.changes });
-    }
+    const commits = await this.#pastOf(stored);
     for (const admitted of group) {
       if (admitted.kind === 'commit' && admitted.counts)
         commits.push({ author: authorOf(this.#view, admitted), changes: admitted.parsed.changes });
     }
     return replayResource(commits, subject);
+  }
+
+  /** The state of each subject from its commits in the store, less those that are `isVoided`. One walk serves many subjects. */
+  async *replayEach(
+    subjects: Iterable<string>,
+    isVoided: (chain: Chain, seq: number) => boolean,
+  ): AsyncGenerator<[subject: string, resource: Resource]> {
+    const all = [...subjects];
+    for (let from = 0; from < all.length; from += SUBJECTS_PER_WALK) {
+      const histories = new Map(
+        all.slice(from, from + SUBJECTS_PER_WALK).map((subject) => [subject, [] as StoredCommit[]]),
+      );
+      const names = [...histories.keys()];
+      const wanted = ({ subjects: bloom }: PlacedBlock): boolean =>
+        bloom === null || names.some((subject) => bloomMayHold(bloom, subject));
+      for await (const entry of this.after(0, wanted)) {
+        if (entry.kind !== 'commit' || isVoided(entry.chain, entry.seq)) continue;
+        const body = decodeKnownBody(entry.body);
+        const changed = new Set(body.changes.map(({ subject }) => subject).filter((subject) => histories.has(subject)));
+        if (changed.size === 0 || this.isVoid(entry, body)) continue;
+        for (const subject of changed) histories.get(subject)!.push({ chain: entry.chain, seq: entry.seq, body });
+      }
+      for (const [subject, stored] of histories) yield [subject, replayResource(await this.#pastOf(stored), subject)];
+    }
+  }
+
+  async #pastOf(stored: readonly StoredCommit[]): Promise<PastCommit[]> {
+    const chains = new Set(stored.map(({ chain }) => chain.number));
+    const commits: PastCommit[] = [];
+    for (const { chain, seq, body } of stored) {
+      commits.push({ author: await this.#storedAuthor(chain, seq, body.time, chains), changes: body.changes });
+    }
+    return commits;
   }
 
   async #storedAuthor(chain: Chain, seq: number, time: number, chains: ReadonlySet<number>): Promise<Author> {

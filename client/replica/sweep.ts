@@ -31,7 +31,7 @@ export interface Sweep {
 }
 
 export async function sweep(context: GroupContext): Promise<Sweep> {
-  const { view, log, codecs, store, crypto } = context;
+  const { view, log, codecs, store, crypto, turn } = context;
   const { membership } = view;
   if (membership === null) return { ops: [], erased: 0 };
   const judge = new Judge(view, membership);
@@ -43,6 +43,8 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
     if (!judge.mayHoldVoid(block)) continue;
     let changed = false;
     const entries: BlockEntry[] = [];
+    // As long as it takes: a store that answers at once would leave nobody else a turn.
+    await turn();
     for (const entry of await log.entries(block)) {
       if (entry.kind === 'erased' && view.filter === null && !(await judge.isVoidAt(entry.chain, entry.seq))) {
         // The revocation that erased it has become void itself: it is asked for elsewhere.
@@ -90,9 +92,8 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
 
   const state = new StateDraft(store, view);
   await state.load(subjects);
-  for (const subject of subjects) {
-    state.replace(subject, await log.replay(subject, [], (chain, seq) => voided.has(placeOf(chain, seq))));
-  }
+  const isVoided = (chain: Chain, seq: number): boolean => voided.has(placeOf(chain, seq));
+  for await (const [subject, resource] of log.replayEach(subjects, isVoided)) state.replace(subject, resource);
   ops.push(...state.ops());
 
   for await (const [key] of scanSpace(store, 'holes', view.number)) {

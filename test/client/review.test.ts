@@ -4,8 +4,9 @@ import { MemoryStore } from '../../client/memory-store.ts';
 import type { Table } from '../../client/store.ts';
 import type { Transport } from '../../client/transport.ts';
 import type { Message, StartsFrom } from '../../protocol/messages.ts';
+import { DEVICES_PREFIX } from '../../protocol/constants.ts';
 import { toHex } from '../../protocol/bytes.ts';
-import { eventually, Network, type Member } from '../support/network.ts';
+import { eventually, Network, pair, type Member } from '../support/network.ts';
 import { transportPair } from '../support/pair.ts';
 import { bytesOf } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
@@ -177,6 +178,30 @@ describe('a space', () => {
     page.resolve();
     await before;
     expect((await home.get('note'))?.meta['n']?.deviceName).toBe('after');
+  });
+
+  test('lets others run while it takes out what a revocation made void', async () => {
+    const { host } = await hostWithStore();
+    const guest = await network.add('guest');
+    await pair(host, guest);
+    const there = guest.peer.space();
+    await Promise.all([...Array(1500).keys()].map((i) => there.set(`note/${i}`, { i }).stored));
+    await there.set('last', { i: 1 }).reached({ peers: 1 });
+    const home = host.peer.space();
+    const others = { turns: 0, done: false };
+    const count = async (): Promise<void> => {
+      for (; !others.done; others.turns++) await turn();
+    };
+    const began = performance.now();
+    const counting = count();
+    await home.commitReserved([{ subject: `${DEVICES_PREFIX}${guest.peer.id}`, ops: { set: { revoked: {} } } }]).stored;
+    const took = performance.now() - began;
+    others.done = true;
+    await counting;
+    expect(await home.get('last')).toBe(null);
+    // A walk over the log for each subject took seconds, and nobody else had a turn.
+    expect(others.turns).toBeGreaterThan(took / 200);
+    expect(took).toBeLessThan(1500);
   });
 });
 
