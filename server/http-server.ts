@@ -68,6 +68,8 @@ const FOLLOWERS_MAX = 128;
 const REQUEST_BYTES_TOTAL_MAX = 256 * 1024 * 1024;
 /** Connections that are still shaking hands, all together: each costs this side curve operations for nobody known. */
 const HANDSHAKES_MAX = 64;
+/** And of one address: a host that opens connections and says nothing must not keep all others out. */
+const HANDSHAKES_PER_ADDRESS_MAX = 32;
 /** The dialler's handshake is two messages; a third shows that it is done. */
 const HANDSHAKE_MESSAGES = 2;
 /** The session ends a silent connection after 45 s; this is for one whose session can't. uWebSockets.js counts in steps of 4 s. */
@@ -264,10 +266,11 @@ class Server implements HttpServer {
 
     const address = addressText(res);
     const ofAddress = this.#connectionsByAddress.get(address) ?? 0;
-    const handshakes = [...this.#transports].filter((transport) => transport.shakesHands).length;
-    if (this.#transports.size >= connectionsMax || handshakes >= HANDSHAKES_MAX)
+    const handshakes = [...this.#transports].filter((transport) => transport.shakesHands);
+    if (this.#transports.size >= connectionsMax || handshakes.length >= HANDSHAKES_MAX)
       return refuse(new TidelogError('too-many'), 503);
-    if (ofAddress >= connectionsPerAddressMax)
+    const handshakesOfAddress = handshakes.filter((transport) => transport.remoteAddress === address).length;
+    if (ofAddress >= connectionsPerAddressMax || handshakesOfAddress >= HANDSHAKES_PER_ADDRESS_MAX)
       return refuse(new TidelogError('too-many', `there are ${ofAddress} connections from ${address}`));
     this.#connectionsByAddress.set(address, ofAddress + 1);
     const transport = new UwsTransport(address);

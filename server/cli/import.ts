@@ -228,14 +228,21 @@ async function* countBytes(input: AsyncIterable<Buffer>, meter: Meter): AsyncGen
 }
 
 /** Lines without their newlines. Throws `BrokenInput`. */
+/** Windows begins a text with a byte order mark; it is no part of the first line. */
+function withoutMark(line: Buffer, isFirst: boolean): Buffer {
+  return isFirst && line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf ? line.subarray(3) : line;
+}
+
 async function* readLines(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let parts: Buffer[] = [];
   let held = 0;
+  let isFirst = true;
   try {
     for await (const chunk of unpacked(input)) {
       let start = 0;
       for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-        yield Buffer.concat([...parts, chunk.subarray(start, end)]);
+        yield withoutMark(Buffer.concat([...parts, chunk.subarray(start, end)]), isFirst);
+        isFirst = false;
         parts = [];
         held = 0;
         start = end + 1;
@@ -253,7 +260,7 @@ async function* readLines(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer> 
     throw new BrokenInput(error);
   }
   const last = Buffer.concat(parts);
-  if (last.length > 0) yield last;
+  if (last.length > 0) yield withoutMark(last, isFirst);
 }
 
 /** Progress on standard error, where that is a terminal. */

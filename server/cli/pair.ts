@@ -9,6 +9,8 @@ import { formatAgo, paint, printable, table } from '../terminal.ts';
 import { parseDuration, withCli, type Cli } from './command.ts';
 
 const POLL_MS = 300;
+/** How often the digits of an invite that was just used are asked for. */
+const DIGITS_POLLS = 10;
 
 type NewInviteJson = InviteJson & { readonly link: string; readonly addresses: readonly string[] };
 
@@ -90,9 +92,12 @@ async function invite(cli: Cli, body: { role: string; lifeMs: number }, wait: bo
 
 async function waitForJoin(cli: Cli, id: string): Promise<void> {
   if (cli.isTerminal) await cli.line(paint('dim', 'Waiting for it… Ctrl-C leaves the link valid.'));
+  let patience = DIGITS_POLLS;
   for (;;) {
     const state = await cli.get<InviteJson>(cli.path(['v1', 'pairing', 'invites', id]));
-    if (state.state === 'open') {
+    // An invite is used up on disk a moment before the device is let in; a node that was restarted in between never knows the digits.
+    const isBetween = state.state === 'used' && state.digits === null && patience-- > 0;
+    if (state.state === 'open' || isBetween) {
       await sleep(POLL_MS);
       continue;
     }

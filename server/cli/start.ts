@@ -59,6 +59,8 @@ async function run(options: NodeOptions): Promise<void> {
   // Before the start: who asks in the middle of it gets a node that stops as it should.
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  // Its terminal was closed.
+  process.on('SIGHUP', onSignal);
   // Loaded here alone: the other commands need no server, and start the faster without it.
   const { startNode } = await import('../node.ts');
   const node = await startNode(options);

@@ -150,3 +150,26 @@ test('what a stranger calls itself cannot write on the terminal that shows the l
   expect(shown).not.toMatch(/[\u0080-\u009f\u202e]/);
   expect(shown).toContain('review.test.ts');
 });
+
+test('a byte order mark before the first line of an import is no part of it', async () => {
+  const dataDir = await temporaryFolder();
+  await tidelog(dataDir, ['init']);
+  const file = join(dataDir, 'windows.ndjson');
+  await writeFile(file, '\uFEFF{"subject":"n","set":{"a":1}}\n{"subject":"m","set":{"a":2}}');
+  expect(await tidelog(dataDir, ['import', file])).toMatchObject({ code: 0 });
+  expect((await tidelog(dataDir, ['ls'])).stdout).toMatch(/^m[^]*^n/m);
+});
+
+test('an address that opens connections and says nothing leaves room for others', async () => {
+  const { url } = await node();
+  const open = (): Promise<WebSocket | null> =>
+    new Promise((resolve) => {
+      const socket = new WebSocket(`${url.replace('http', 'ws')}/sync`, 'tidelog.1');
+      socket.onopen = () => resolve(socket);
+      socket.onerror = () => resolve(null);
+    });
+  const sockets: (WebSocket | null)[] = [];
+  for (let i = 0; i < 40; i++) sockets.push(await open());
+  expect(sockets.filter((socket) => socket !== null).length).toBe(32);
+  for (const socket of sockets) socket?.close();
+});
