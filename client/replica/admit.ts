@@ -171,9 +171,9 @@ class Passage {
       view.facts = factsBefore;
       view.judge();
     });
-    // Also who makes an owner may change which revocations count: that one may now be senior to whom it was revoked by.
-    if (statements.some(({ revoked }) => revoked !== null) || !view.membership!.cutsAs(before!))
-      this.cutsChanged = true;
+    // Also who makes an owner may change which revocations count: that one may now be senior to whom it was revoked by. One that
+    // doesn't count changes nothing: a revoked owner could have the whole log swept with each that it makes.
+    if (!view.membership!.cutsAs(before!)) this.cutsChanged = true;
   }
 
   /** Keeps the clock ahead of what was seen, unless that is from the future. */
