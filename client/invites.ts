@@ -153,12 +153,15 @@ const PENDING_MAX = 50;
 export class PendingDevices {
   readonly #byId = new Map<string, PendingDevice>();
 
-  add(pending: PendingDevice): void {
+  /** Gives whether it is news: the same device by another line shows other digits. */
+  add(pending: PendingDevice): boolean {
+    const before = this.#byId.get(pending.id);
     this.#byId.delete(pending.id);
     // Whoever asks now has a person waiting beside it; the one that asked first has waited longest in vain.
     const [oldest] = this.#byId.keys();
     if (this.#byId.size >= PENDING_MAX && oldest !== undefined) this.#byId.delete(oldest);
     this.#byId.set(pending.id, pending);
+    return before?.digits !== pending.digits;
   }
 
   list(): PendingDevice[] {

@@ -134,9 +134,10 @@ export class Pairing {
         address,
         sinceMs: wallMs(platform),
       };
-      this.#pending.add(pending);
+      const isNews = this.#pending.add(pending);
       connection.answerPending();
-      onEvent({ type: 'pending', pending });
+      // A stranger may ask as often as it likes, and each event is a line in a log.
+      if (isNews) onEvent({ type: 'pending', pending });
       return;
     }
     try {

@@ -4,11 +4,13 @@ import { MemoryStore } from '../../client/memory-store.ts';
 import type { Table } from '../../client/store.ts';
 import type { Transport } from '../../client/transport.ts';
 import type { Message, StartsFrom } from '../../protocol/messages.ts';
+import { encodeBody } from '../../protocol/body.ts';
 import { DEVICES_PREFIX } from '../../protocol/constants.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { eventually, Network, pair, type Member } from '../support/network.ts';
 import { transportPair } from '../support/pair.ts';
 import { bytesOf } from '../support/protocol.ts';
+import { TestChain } from '../support/chains.ts';
 import { RawPeer } from '../support/raw-peer.ts';
 import { WrappedStore } from '../support/stores.ts';
 
@@ -129,6 +131,43 @@ describe('what a member may make a peer hold', () => {
     await eventually(() => raw.connection.remoteHeads.get(home.hex)?.head === 1099, 'all heartbeats came');
     expect(reads).toBeLessThan(3);
     released.resolve();
+  });
+});
+
+describe('what others may make a peer do', () => {
+  test('a stranger that asks again and again to be let in is reported once', async () => {
+    const { host } = await hostWithStore();
+    await host.peer.homeSpace();
+    const raw = await RawPeer.connect(host, 'stranger');
+    for (let i = 0; i < 50; i++) raw.send({ type: 'PAIR', invite: null, name: 'stranger' });
+    for (let i = 0; i < 50; i++) await raw.next('REFUSED');
+    expect(host.events.filter(({ type }) => type === 'pending').length).toBe(1);
+    expect(host.peer.pending().length).toBe(1);
+  });
+
+  test('revocations by one who is revoked himself do not have the log read', async () => {
+    const { host, store } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    await home.set('note', { n: 1 }).stored;
+    const lost = new TestChain(home.id, 'lost');
+    await host.peer.addDevice(new RawPeer(host, 'lost').id, { space: home, role: 'owner' });
+    await host.peer.addDevice(new RawPeer(host, 'raw').id, { space: home });
+    const deps = home.chains.map(({ id, seq }) => ({ chain: id, seq }));
+    await host.peer.revokeDevice(home, new RawPeer(host, 'lost').id);
+    const raw = await RawPeer.connect(host, 'raw');
+    const subscription = await raw.greet(home.id);
+    let reads = 0;
+    store.beforeRead = (table) => {
+      if (table === 'blocks') reads++;
+    };
+    const revoke = { subject: `${DEVICES_PREFIX}${host.peer.id}`, ops: { set: { revoked: {} } } };
+    for (let seq = 1; seq <= 10; seq++) {
+      lost.write(encodeBody({ time: seq, deps: seq === 1 ? deps : [], changes: [revoke] }));
+      raw.batch(subscription, seq - 1, seq, lost.batch(seq, seq));
+      await raw.next('ACK');
+    }
+    expect(home.role).toBe('owner');
+    expect(reads).toBe(0);
   });
 });
 
