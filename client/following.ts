@@ -47,7 +47,7 @@ export class Following {
   readonly #followed = new Set<string>();
   /** Space (hex) → the last that they said of their log. */
   readonly heads = new Map<string, SpaceState>();
-  /** Spaces (hex) of which a heartbeat is being noted: a flood of heartbeats waits for the disk once. */
+  /** Spaces (hex) whose cursor is being noted. */
   readonly #noting = new Set<string>();
   /** Space (hex) → caught up with them at least once. */
   readonly #caughtUp = new Set<string>();
@@ -141,7 +141,7 @@ export class Following {
     const offered = space && this.heads.get(space.hex);
     if (!space || !offered) return;
     this.heads.set(space.hex, { ...offered, head: last, digest });
-    this.#host.later(space.saveCursor(this.#host.device(), { epoch: offered.epoch, seq: last, digest }));
+    this.#note(space, { ...offered, head: last, digest });
     this.#caughtUp.add(space.hex);
     this.#host.progressed();
   }
@@ -173,14 +173,18 @@ export class Following {
 
   /** Where both have the same, all that they have up to their head is here: the next connection begins at it. */
   #noteSame(spaces: readonly SpaceState[]): void {
-    for (const { space: id, epoch, head, digest } of spaces) {
-      const space = this.#host.space(id);
-      if (!space || !this.#followed.has(space.hex) || this.#noting.has(space.hex)) continue;
-      if (!equal(digest, space.digest())) continue;
-      this.#noting.add(space.hex);
-      const noted = space.saveCursor(this.#host.device(), { epoch, seq: head, digest });
-      this.#host.later(noted.finally(() => this.#noting.delete(space.hex)));
+    for (const state of spaces) {
+      const space = this.#host.space(state.space);
+      if (space && this.#followed.has(space.hex) && equal(state.digest, space.digest())) this.#note(space, state);
     }
+  }
+
+  /** What comes while one is on its way to the disk is left to the next: a flood of them must not queue up. */
+  #note(space: Space, { epoch, head, digest }: SpaceState): void {
+    if (this.#noting.has(space.hex)) return;
+    this.#noting.add(space.hex);
+    const noted = space.saveCursor(this.#host.device(), { epoch, seq: head, digest });
+    this.#host.later(noted.finally(() => this.#noting.delete(space.hex)));
   }
 
   end(): void {

@@ -111,27 +111,31 @@ describe('what a member may make a peer hold', () => {
     expect(raw.connection.remoteHeads.size).toBeLessThanOrEqual(host.peer.spaces.length);
   });
 
-  test('a flood of heartbeats costs one look at the cursor at a time', async () => {
-    const { host, store } = await hostWithStore();
-    const home = await host.peer.homeSpace();
-    await host.peer.addDevice(new RawPeer(host, 'raw').id, { space: home });
-    const raw = await RawPeer.connect(host, 'raw');
-    await raw.greet(home.id);
-    let reads = 0;
-    const released = Promise.withResolvers<void>();
-    store.beforeRead = (table) => {
-      if (table !== 'cursors') return;
-      reads++;
-      return released.promise;
-    };
-    for (let head = 1000; head < 1100; head++) {
-      const spaces = [{ space: home.id, epoch: bytesOf('raw epoch', 8), head, digest: home.digest() }];
-      raw.send({ type: 'HEARTBEAT', spaces, time: 1 });
-    }
-    await eventually(() => raw.connection.remoteHeads.get(home.hex)?.head === 1099, 'all heartbeats came');
-    expect(reads).toBeLessThan(3);
-    released.resolve();
-  });
+  test.each(['HEARTBEAT', 'CAUGHT_UP'] as const)(
+    'a flood of %s costs one look at the cursor at a time',
+    async (type) => {
+      const { host, store } = await hostWithStore();
+      const home = await host.peer.homeSpace();
+      await host.peer.addDevice(new RawPeer(host, 'raw').id, { space: home });
+      const raw = await RawPeer.connect(host, 'raw');
+      const subscription = await raw.greet(home.id);
+      let reads = 0;
+      const released = Promise.withResolvers<void>();
+      store.beforeRead = (table) => {
+        if (table !== 'cursors') return;
+        reads++;
+        return released.promise;
+      };
+      for (let head = 1000; head < 1100; head++) {
+        const spaces = [{ space: home.id, epoch: bytesOf('raw epoch', 8), head, digest: home.digest() }];
+        if (type === 'HEARTBEAT') raw.send({ type, spaces, time: 1 });
+        else raw.send({ type, subscription, last: head, digest: home.digest() });
+      }
+      await eventually(() => raw.connection.remoteHeads.get(home.hex)?.head === 1099, 'all of them came');
+      expect(reads).toBeLessThan(3);
+      released.resolve();
+    },
+  );
 });
 
 describe('what others may make a peer do', () => {
