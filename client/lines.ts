@@ -140,6 +140,8 @@ export class Lines {
       await connection.greeted(signal);
       return connection;
     } catch (thrown) {
+      // Given up: whoever wanted it wants no line that comes about later.
+      if (signal?.aborted) connection.close();
       if (!connection.established) throw thrown;
       const other = [...this.#connections].find((each) => each.established && equal(each.device, connection.device));
       if (!other || signal?.aborted) throw thrown;

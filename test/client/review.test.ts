@@ -260,6 +260,17 @@ describe('a peer', () => {
     expect(laptop.peer.connections()).toEqual([]);
   });
 
+  test('that gives a connection up before it has greeted keeps none', async () => {
+    const { a } = transportPair();
+    const laptop = await network.add('laptop', { platform: { dial: () => Promise.resolve(a) } });
+    const giveUp = new AbortController();
+    const connecting = laptop.peer.connect('http://phone', { signal: giveUp.signal });
+    await eventually(() => laptop.peer.connections().length === 1, 'it answers');
+    giveUp.abort(new Error('given up'));
+    await expect(connecting).rejects.toThrow('given up');
+    expect(laptop.peer.connections()).toEqual([]);
+  });
+
   test('whose approval fails goes on listing the device that waits', async () => {
     const { host, store } = await hostWithStore();
     const guest = await network.add('guest');
