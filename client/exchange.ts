@@ -13,7 +13,7 @@ import type { Platform } from './platform.ts';
 import { unpack } from './replica/block.ts';
 import { headsBeforeHoles } from './replica/holes.ts';
 import type { Log } from './replica/log.ts';
-import type { View } from './replica/view.ts';
+import type { Chain, View } from './replica/view.ts';
 import type { Writer } from './replica/writer.ts';
 import type { Store } from './store.ts';
 import { decodeCursor, deviceKey, type CursorRecord } from './tables.ts';
@@ -25,6 +25,9 @@ export interface Ingested {
   readonly duplicates: number;
 }
 
+/** Between two claims that our chain goes further than we know. */
+const CLAIM_PAUSE_MS = 10 * 60_000;
+
 export class Exchange {
   readonly #platform: Platform;
   readonly #store: Store;
@@ -34,6 +37,10 @@ export class Exchange {
   readonly #history: History;
   /** Device (hex) → how many holes there were when it was last asked for them. */
   readonly #askedForHoles = new Map<string, number>();
+  /** Our chain when the space was opened (hex): the likeliest to have been rolled back. */
+  readonly #chainAtOpening: string | null;
+  /** When somebody's word last made us begin a new chain. */
+  #claimedMs = Number.NEGATIVE_INFINITY;
 
   constructor(
     context: { readonly platform: Platform; readonly store: Store },
@@ -46,6 +53,7 @@ export class Exchange {
     this.#log = replica.log;
     this.#writer = replica.writer;
     this.#history = history;
+    this.#chainAtOpening = replica.view.ownChain?.hex ?? null;
   }
 
   /** Unpacks a batch and checks what needs nothing but its bytes. */
@@ -169,13 +177,20 @@ export class Exchange {
         });
       }
       // They have more of our own chain than we: this store was rolled back or copied. What we write next begins a new chain.
-      if (chain && chain === this.#view.ownChain && seq > chain.seq) await this.#beginNewChain();
+      if (chain && chain === this.#view.ownChain && seq > chain.seq) await this.#beginNewChain(chain);
       known.set(toHex(id), seq);
     }
     return { position: await this.#log.positionOf(known), known };
   }
 
-  async #beginNewChain(): Promise<void> {
+  /**
+   * A vector proves nothing, and chains cost every member for ever: so a claim is believed of the chain that was here at the opening, and else
+   * once in a while. The signed commits themselves, when they come, are believed at any time (see group.ts).
+   */
+  async #beginNewChain(chain: Chain): Promise<void> {
+    const nowMs = this.#platform.nowMs();
+    if (chain.hex !== this.#chainAtOpening && nowMs - this.#claimedMs < CLAIM_PAUSE_MS) return;
+    this.#claimedMs = nowMs;
     await this.#writer.run(async () => {
       this.#view.ownChain = null;
     });

@@ -45,6 +45,8 @@ export class Following {
   readonly #line = { isBroken: false };
   /** Spaces (hex) that we follow there, or are about to. */
   readonly #followed = new Set<string>();
+  /** Spaces (hex) where a cursor was refused and the vector took its place. */
+  readonly #refusedCursor = new Set<string>();
   /** Space (hex) → the last that they said of their log. */
   readonly heads = new Map<string, SpaceState>();
   /** Spaces (hex) whose cursor is being noted. */
@@ -152,7 +154,9 @@ export class Following {
     if (!space || fault === null) return;
     this.#followed.delete(space.hex);
     this.#host.counters.refusals[fault.code] = (this.#host.counters.refusals[fault.code] ?? 0) + 1;
-    if (!fault.code.startsWith('cursor-')) return;
+    // Once: one that refuses whatever it is asked would be sent the whole vector again and again.
+    if (!fault.code.startsWith('cursor-') || this.#refusedCursor.has(space.hex)) return;
+    this.#refusedCursor.add(space.hex);
     const epoch = this.heads.get(space.hex)?.epoch;
     if (!epoch) return;
     this.#followed.add(space.hex);

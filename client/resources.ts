@@ -28,6 +28,8 @@ export class Resources {
   readonly #names: DeviceNames;
   /** Settles with the last write to a subject that isn't on disk yet. */
   readonly #underway: (subject: string) => Promise<void> | undefined;
+  /** Settles when what a revocation made void is out of the state: nobody reads it between the revocation and that. */
+  readonly #steady: () => Promise<void>;
 
   constructor(
     crypto: Crypto,
@@ -35,17 +37,20 @@ export class Resources {
     view: View,
     names: DeviceNames,
     underway: (subject: string) => Promise<void> | undefined,
+    steady: () => Promise<void>,
   ) {
     this.#crypto = crypto;
     this.#store = store;
     this.#view = view;
     this.#names = names;
     this.#underway = underway;
+    this.#steady = steady;
   }
 
   async get(subject: string): Promise<ResourceView | null> {
     checkSubject(subject);
     await this.#underway(subject);
+    await this.#steady();
     const bytes = await this.#store.get('state', subjectKey(this.#view.number, subject));
     return bytes ? await this.#viewOf(subject, bytes) : null;
   }
@@ -57,6 +62,7 @@ export class Resources {
   }): Promise<{ items: ResourceView[]; next: string | null }> {
     const { prefix = '', after, limit } = options;
     const items: ResourceView[] = [];
+    await this.#steady();
     for await (const [subject, bytes] of scanState(this.#store, this.#view.number, prefix, after)) {
       if (items.length === limit) return { items, next: items.at(-1)?.subject ?? null };
       items.push(await this.#viewOf(subject, bytes));
@@ -94,6 +100,7 @@ export class Resources {
   }
 
   async conflicts(options: { after?: string; limit: number }): Promise<{ items: ConflictView[]; next: string | null }> {
+    await this.#steady();
     const { number } = this.#view;
     const { after, limit } = options;
     const range = after === undefined ? { gte: subjectKey(number, '') } : { gt: subjectKey(number, after) };
@@ -116,6 +123,7 @@ export class Resources {
 
   /** For each resource the change that makes it again, and the bytes that it takes here. */
   async *changes(prefix: string): AsyncGenerator<Change & { readonly bytes: number }> {
+    await this.#steady();
     for await (const [subject, bytes] of scanState(this.#store, this.#view.number, prefix)) {
       const ops = resourceOps(decodeResource(bytes));
       if (ops) yield { subject, ops, bytes: bytes.length };

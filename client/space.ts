@@ -128,7 +128,14 @@ export class Space {
       failed: (error) => context.onEvent({ type: 'failed', space: this, error }),
     });
     this.#names = new DeviceNames(store, view);
-    this.#resources = new Resources(crypto, store, view, this.#names, (subject) => this.#underway.get(subject));
+    this.#resources = new Resources(
+      crypto,
+      store,
+      view,
+      this.#names,
+      (subject) => this.#underway.get(subject),
+      () => this.#writer.steady(),
+    );
     this.#history = new History(view, this.#log, this.#names, this.#appended);
     this.#exchange = new Exchange(context, { view, log: this.#log, writer: this.#writer }, this.#history);
   }

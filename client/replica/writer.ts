@@ -84,6 +84,11 @@ export class Writer {
     });
   }
 
+  /** Resolves when nothing that is known to be void is in the state any more. At once, except after a revocation. */
+  async steady(): Promise<void> {
+    if (this.#context.view.sweep && this.#isDraining) await this.#drained;
+  }
+
   /** Takes nothing more; resolves when all that waits is written. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -287,3 +287,17 @@ describe('a peer', () => {
     expect(toHex((await joined).space.id)).toBe(home.hex);
   });
 });
+
+describe('a claim that our chain goes further than we know', () => {
+  test('makes us begin a new chain once, and not after every write', async () => {
+    const { host } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    for (let i = 0; i < 5; i++) {
+      await home.set('note', { i }).stored;
+      const claims = home.chains.map(({ id, seq, head }) => ({ chain: id, seq: seq + 100, id: head }));
+      await home.openFor({ kind: 'vector', heads: claims });
+    }
+    // The founding chain, and the one that the first claim had begun.
+    expect(home.chains.length).toBe(2);
+  });
+});
