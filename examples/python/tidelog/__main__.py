@@ -8,7 +8,8 @@ import os
 import sys
 
 from . import ids
-from .errors import Fault
+from .commit import parse_body
+from .errors import RETRY, Fault
 from .link import parse_link
 from .peer import pause, reach
 from .replica import Replica
@@ -16,11 +17,11 @@ from .store import Store
 
 
 def as_json(value):
-    """For people and scripts. Bytes have no JSON; they are shown as {"$bytes": base64}."""
+    """For people and scripts. Bytes have no JSON; they are shown as {"$bytes": base64url}."""
 
     def plain(value):
         if type(value) is bytes:
-            return {"$bytes": base64.b64encode(value).decode()}
+            return {"$bytes": base64.urlsafe_b64encode(value).decode().rstrip("=")}
         raise TypeError
 
     return json.dumps(value, ensure_ascii=False, default=plain, separators=(",", ":"))
@@ -100,8 +101,6 @@ async def follow(store, args):
 
     def show():
         nonlocal printed
-        from .commit import parse_body
-
         for row in store.read(printed).fetchall():
             printed, chain, seq, data, device = row[0], row[1], row[2], row[5], row[9]
             changes = parse_body(data, chain).changes if data is not None else None
@@ -115,8 +114,7 @@ async def follow(store, args):
             await connect(store, replica, live=True)
         except Fault as fault:
             note(str(fault))
-            retry = fault.code in ("unreachable", "timeout", "shutting-down", "cursor-mismatch", "too-many", "internal")
-            if not retry:
+            if fault.code not in RETRY:
                 raise
         attempt = 0 if replica.head > head else attempt + 1
         await asyncio.sleep(pause(attempt))

@@ -20,6 +20,9 @@ class BadMessage(Exception):
     pass
 
 
+# The fields of each message. What stands behind those that are known is ignored, in the arrays inside too.
+
+
 def need(condition):
     if not condition:
         raise BadMessage
@@ -60,8 +63,8 @@ def _capabilities(value):
 
 def _limits(value):
     need(type(value) is dict)
-    for key, least in LIMITS.items():
-        need(is_count(value.get(key)) and value[key] >= least)
+    for key in LIMITS:
+        _count(value.get(key))
 
 
 def _from(value):
@@ -69,10 +72,10 @@ def _from(value):
         return
     need(type(value) is list and value)
     if value[0] == 1:
-        need(len(value) == 3)
+        need(len(value) >= 3)
         _bytes(8)(value[1]), _count(value[2])
     else:
-        need(value[0] == 2 and len(value) == 2)
+        need(value[0] == 2 and len(value) >= 2)
         _list(value[1], 20_000)
         for each in value[1]:
             need(type(each) is list and len(each) >= 3)
@@ -85,7 +88,7 @@ def _credit(value):
 
 
 def _filter(value):
-    need(type(value) is list and len(value) == 2 and value[0] in (0, 1) and is_subject(value[1]))
+    need(type(value) is list and len(value) >= 2 and value[0] in (0, 1) and is_subject(value[1]))
 
 
 def _fault(value):
@@ -99,7 +102,7 @@ def _maybe(check):
 
 
 def _invite(value):
-    need(type(value) is list and len(value) == 2)
+    need(type(value) is list and len(value) >= 2)
     _bytes(8)(value[0]), _bytes(32)(value[1])
 
 

@@ -10,7 +10,10 @@ from . import ids
 from .batch import encode_batch, pack, unpack
 from .errors import CLOSE_CODES, SILENT, Fault
 from .link import proof
-from .messages import *
+from .messages import (
+    ACK, BATCH, CAUGHT_UP, CREDIT_DEFAULT, CREDIT_MAX, ERROR, HEARTBEAT, HELLO, LIMITS, PAIR, PAIRED, REFUSED,
+    SUBSCRIBE, SUBSCRIBE_ALL, UNSUBSCRIBE, UNSUBSCRIBED, SpaceState, decode_message, encode_message,
+)  # fmt: skip
 from .noise import Frames, Initiator, digits
 from .replica import now_us
 
@@ -310,7 +313,7 @@ class Connection:
             return
         position, vector = 0, {}
         if start != 0 and start[0] == 1:
-            epoch, position = start[1:]
+            epoch, position = start[1:3]
             detail = {"epoch": replica.epoch.hex(), "floor": 0, "head": replica.head}
             if epoch != replica.epoch:
                 return await self._refuse(number, "cursor-epoch", detail)

@@ -163,21 +163,15 @@ class Replica:
             raise Fault("unauthorized")
 
         with self.store:
-            for (entry, _), verdict in zip(fresh, verdicts):
-                self.head += 1
-                keep = verdict == COUNTS or entry.body.reserved
-                try:
-                    self.store.append(self.head, entry, keep)
-                except BaseException:
-                    self.head = self._stored_head()
-                    raise
+            for position, ((entry, _), verdict) in enumerate(zip(fresh, verdicts), self.head + 1):
+                self.store.append(position, entry, keep_body=verdict == COUNTS or entry.body.reserved)
             for entry in fills:
                 self.store.fill(entry.chain, entry.seq, entry.body.data)
             if cursor:
                 self.store.set_cursor(*cursor)
 
         judged_anew = self.members is not None and members.cuts != self.members.cuts
-        self.chains, self.members = chains, members
+        self.chains, self.members, self.head = chains, members, self.head + len(fresh)
         if judged_anew or fills:
             self._replay()
         for entry, past in fresh:
@@ -203,9 +197,6 @@ class Replica:
         if entry.seq != 1 or owner != entry.device or ids.space_id(owner, salt) != self.space:
             raise Fault("bad-space")
         return owner
-
-    def _stored_head(self):
-        return self.store.db.execute("SELECT coalesce(max(position), 0) FROM log").fetchone()[0]
 
     def _grew(self):
         for call in list(self.on_growth):
@@ -252,7 +243,7 @@ class Replica:
         entry.signature = sign_commit(self.seed, entry.header)
         entry.id = commit_id(entry.header, entry.signature)
         with self.store:
-            self.store.append(self.head + 1, entry, True)
+            self.store.append(self.head + 1, entry, keep_body=True)
         self.head += 1
         self.last_time = time
         past = self._step(chains, chain, entry.seq, entry.id, entry.body)
