@@ -24,6 +24,8 @@ def _bad(why):
 
 def unpack(codec, raw_bytes, data):
     """The bytes of a batch from those of a message (section 5.1)."""
+    if raw_bytes > RAW_BYTES_MAX:
+        raise Fault("batch-too-large")
     if codec == 0:
         if len(data) != raw_bytes:
             _bad("the sizes differ")
@@ -81,7 +83,8 @@ def pack(raw, zstd):
 def decode_batch(space, raw):
     """
     The entries of a batch for one that holds the whole space, linked and with every run's last signature
-    verified. It yields [(chain id, device, nonce, seq before, id before)] too.
+    verified. Returns ([(chain id, device, nonce, seq before, id before)], [Entry]). Gaps are checked like
+    the rest, and then refused.
     """
     if len(raw) > RAW_BYTES_MAX:
         raise Fault("batch-too-large")
@@ -115,7 +118,8 @@ def decode_batch(space, raw):
         _bad("a chain listed twice")
 
     heads = [[seq, before] for _, _, _, seq, before in chains]
-    last = {}
+    runs = {}  # chain → the last entry of its run, so far
+    met, gap = set(), False
     out = []
     for each in entries:
         if type(each) is not list or len(each) not in (2, 3) or not is_count(each[0]):
@@ -123,8 +127,16 @@ def decode_batch(space, raw):
         if each[0] >= len(chains):
             _bad("a chain that isn't listed")
         chain, device, nonce, _, _ = chains[each[0]]
+        met.add(chain)
         if len(each) == 3 and is_count(each[1]) and type(each[2]) is bytes and len(each[2]) == 32:
-            raise Fault("gap-refused")
+            if each[1] < 1:
+                _bad("a gap to nowhere")
+            if each[1] <= heads[each[0]][0]:
+                raise Fault("unlinked")
+            _verify(runs.pop(chain, None))  # a run ends where a gap begins
+            heads[each[0]][:] = each[1], each[2]
+            gap = True
+            continue
         if type(each[1]) is not bytes:
             _bad("an entry")
         if len(each) == 2:
@@ -144,17 +156,23 @@ def decode_batch(space, raw):
         entry.header = header(space, device, nonce, entry.seq, entry.prev, body.hash)
         entry.id = commit_id(entry.header, signature)
         head[:] = entry.seq, entry.id
-        last[chain] = entry
+        runs[chain] = entry
         out.append(entry)
     if len(signatures) != 64 * len(out):
         _bad("too many signatures")
-    if len(last) != len(chains):
+    if len(met) != len(chains):
         _bad("a chain without an entry")
-    # 4.3: each id covers what is before it, so that a run's last signature vouches for all of it.
-    for entry in last.values():
-        if not signature_acceptable(entry.device, b"tidelog/1 commit" + entry.header, entry.signature):
-            raise Fault("bad-signature")
+    for entry in runs.values():
+        _verify(entry)
+    if gap:
+        raise Fault("gap-refused")
     return chains, out
+
+
+def _verify(entry):
+    """4.3: each id covers what is before it, so that a run's last signature vouches for all of it."""
+    if entry and not signature_acceptable(entry.device, b"tidelog/1 commit" + entry.header, entry.signature):
+        raise Fault("bad-signature")
 
 
 def encode_batch(rows):

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 from collections import namedtuple
+from urllib.parse import urlsplit
 
 from .commit import ROLES
 from .errors import Fault
@@ -19,6 +20,7 @@ ORIGIN = re.compile(r"https?://[^/?#@\s]+\Z")
 def parse_link(text):
     text = "".join(text.split()).removeprefix("<").removesuffix(">")
     front, mark, code = text.partition("/#pair=")
+    front = front.lower()
     try:
         if not mark or not re.fullmatch(r"[A-Za-z0-9_-]+", code):
             raise ValueError
@@ -40,6 +42,8 @@ def parse_link(text):
             raise ValueError
         for each in [*link.addresses, front]:
             if type(each) is not str or len(each) > 300 or each != each.lower() or not ORIGIN.match(each):
+                raise ValueError
+            if urlsplit(each).port == 0:  # and ValueError past 65,535
                 raise ValueError
     except (ValueError, TypeError, BadValue, binascii.Error):
         raise Fault("bad-link") from None

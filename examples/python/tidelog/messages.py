@@ -133,6 +133,8 @@ FORMS = {
 
 def decode_message(data):
     """(type, its known fields), or None for one that may be missed."""
+    if len(data) > LIMITS["message"]:
+        raise Fault("message-too-large")
     try:
         value = decode(data, 8)
         need(type(value) is list and value and is_count(value[0]))

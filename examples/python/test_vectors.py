@@ -1,0 +1,221 @@
+"""
+This peer against the test vectors in test/vectors: /usr/bin/python3 examples/python/test_vectors.py
+
+It prints what differs, and how many cases were compared.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+VECTORS = HERE.parent.parent / "test/vectors"
+sys.path.insert(0, str(HERE))
+
+from tidelog import batch, commit, ids, link, messages, values  # noqa: E402
+from tidelog.errors import Fault  # noqa: E402
+from tidelog.membership import Members, facts_of  # noqa: E402
+from tidelog.merge import Dot, Past, State  # noqa: E402
+from tidelog.replica import Replica  # noqa: E402
+from tidelog.store import Store  # noqa: E402
+
+compared, failures = 0, []
+
+
+def load(name):
+    return json.loads((VECTORS / f"{name}.json").read_text())
+
+
+def data(value):
+    """Hex, or a list of hex and [hex, how often]."""
+    if type(value) is str:
+        return bytes.fromhex(value)
+    return b"".join(bytes.fromhex(v) if type(v) is str else bytes.fromhex(v[0]) * v[1] for v in value)
+
+
+def plain(value):
+    """A value from JSON, where bytes are {"$hex": …}."""
+    if type(value) is dict:
+        return bytes.fromhex(value["$hex"]) if set(value) == {"$hex"} else {k: plain(v) for k, v in value.items()}
+    if type(value) is list:
+        return [plain(v) for v in value]
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+def compare(what, got, expected):
+    global compared
+    compared += 1
+    if got != expected:
+        failures.append(f"{what}\n  got      {str(got)[:300]}\n  expected {str(expected)[:300]}")
+
+
+def code(call, *args):
+    """The code that it refuses with, or None."""
+    try:
+        call(*args)
+        return None
+    except Fault as fault:
+        return fault.code
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def identity():
+    for each in load("device-ids")["ids"]:
+        compare(f"ID: {each['name']}", ids.device_id(data(each["key"])), each["id"])
+        for text in each["written"]:
+            compare(f"ID: {each['name']}: {text}", ids.parse_device_id(text).hex(), each["key"])
+    for each in load("device-ids_invalid")["refused"]:
+        compare(f"ID: {each['name']}", code(ids.parse_device_id, each["text"]), each["code"])
+    good, bad = load("chains-and-ids"), load("chains-and-ids_invalid")
+    for each in good["spaces"]:
+        compare(f"space: {each['name']}", ids.space_id(data(each["owner"]), data(each["salt"])).hex(), each["space"])
+    for each in good["signatures"]:
+        args = data(each["key"]), data(each["message"]), data(each["signature"])
+        compare(f"signature: {each['name']}", ids.signature_acceptable(*args), True)
+    for each in bad["keys"]:
+        compare(f"key: {each['name']}", ids.key_acceptable(data(each["key"])), False)
+    for each in bad["signatures"]:
+        args = data(each["key"]), data(each["message"]), data(each["signature"])
+        compare(f"signature: {each['name']}", ids.signature_acceptable(*args), False)
+    for each in load("vectors-and-digests")["digests"]:
+        heads = {data(h["chain"]): (h["seq"], data(h["id"])) for h in each["heads"]}
+        compare(f"digest: {each['name']}", ids.digest(heads).hex(), each["digest"])
+
+
+def commits():
+    for each in load("bodies")["bodies"]:
+        body = commit.parse_body(data(each["body"]), b"")
+        got = body.stem.hex(), body.changes_hash.hex(), body.hash.hex()
+        compare(f"body: {each['name']}", got, (each["stem"], each["changesHash"], each["bodyHash"]))
+    for each in load("bodies")["large"]:
+        compare(f"body: {each['name']}", commit.parse_body(data(each["body"]), b"").hash.hex(), each["bodyHash"])
+    for name in ("bodies_invalid", "merge_invalid", "clock_invalid"):
+        for each in load(name)["bodies"]:
+            own = data(each["chain"]) if "chain" in each else b""
+            compare(f"body: {each['name']}", code(commit.parse_body, data(each["body"]), own), each["code"])
+    for each in load("bodies_invalid")["stems"]:
+        compare(f"stem: {each['name']}", code(commit.parse_stem, data(each["stem"]), bytes(32), b""), each["code"])
+
+
+def batches():
+    for each in load("batches")["packed"]:
+        got = batch.unpack(each["codec"], each["rawBytes"], data(each["data"]))
+        compare(f"packed: {each['name']}", got, data(each["raw"]))
+    for each in load("batches_invalid")["packed"]:
+        got = code(batch.unpack, each["codec"], each["rawBytes"], data(each["data"]))
+        compare(f"packed: {each['name']}", got, each["code"])
+    for each in load("batches_invalid")["batches"]:
+        compare(f"batch: {each['name']}", code(batch.decode_batch, bytes(32), data(each["raw"])), each["code"])
+    for each in load("runs")["runs"]:
+        if any(entry["kind"] == "gap" for entry in each["entries"]):
+            continue  # this peer holds the whole space
+        _, entries = batch.decode_batch(data(each["space"]), data(each["batch"]))
+        got = [(e.seq, e.prev.hex(), e.id.hex(), e.body.hash.hex()) for e in entries]
+        compare(f"run: {each['name']}", got, [(e["seq"], e["prev"], e["id"], e["bodyHash"]) for e in each["entries"]])
+    for each in load("runs_invalid")["runs"]:
+        got = code(batch.decode_batch, data(each["space"]), data(each["batch"]))
+        compare(f"run: {each['name']}", got, each["code"])
+
+
+def wire():
+    for each in load("messages")["messages"]:
+        raw = data(each["hex"])
+        if (each["message"] or {}).get("version", 1) != 1:
+            compare(f"message: {each['name']}", code(messages.decode_message, raw), "unsupported-version")
+            continue
+        decoded = messages.decode_message(raw)
+        compare(f"message: {each['name']} is known", decoded is None, each["message"] is None)
+        kind, fields = decoded or (None, None)
+        if decoded and each.get("isShortest"):
+            compare(f"message: {each['name']}", messages.encode_message(kind, *fields).hex(), each["hex"])
+    for each in load("messages_invalid")["messages"]:
+        compare(f"message: {each['name']}", code(messages.decode_message, data(each["hex"])), each["code"])
+    for name, expected in (("cursors", None), ("cursors_invalid", "bad-message")):
+        for each in load(name)["encodings"]:
+            raw = bytes([0x96, 3, 1, 0xC4, 32]) + bytes(32) + data(each["encoded"]) + bytes.fromhex("c3ce00400000")
+            compare(f"from: {each['name']}", code(messages.decode_message, raw), expected)
+    for each in load("pairing")["links"]:
+        compare(f"link: {each['name']}", link.parse_link(each["link"]).invite.hex(), each["invite"]["id"])
+    for each in load("pairing_invalid")["links"]:
+        compare(f"link: {each['name']}", code(link.parse_link, each["link"]), each["code"])
+
+
+def in_order(chains, case, order):
+    """(index, device, body-like, past) of the commits of a case, in one of its orders."""
+    others = {name: {} for name in chains}
+    for index in order:
+        each = case["commits"][index]
+        name = each["chain"]
+        others[name] = dict(others[name])
+        for dep, seq in each["deps"]:
+            key = data(chains[dep]["chain"])
+            others[name][key] = max(seq, others[name].get(key, 0))
+        past = Past(others[name], data(chains[name]["chain"]), each["seq"])
+        yield index, data(chains[name]["device"]), each, past
+
+
+def merging():
+    vectors = load("merge")
+    for case in vectors["cases"]:
+        for order in case["orders"]:
+            state = State()
+            for _, device, each, past in in_order(vectors["chains"], case, order):
+                state.apply(plain(each["changes"]), Dot(past.chain, past.seq, each["time"], device), past)
+            got = {subject: state.get(subject) for subject in state.list()}
+            compare(f"merge: {case['name']} {order}", values.canonical(got), values.canonical(plain(case["state"])))
+            conflicts = {}
+            for subject in state.list():
+                for name, rest in state.conflicts(subject).items():
+                    conflicts.setdefault(subject, {})[name] = [got[subject][name], *rest]
+            compare(f"conflicts: {case['name']} {order}", conflicts, plain(case["conflicts"]))
+
+
+def members():
+    vectors = load("membership")
+    chains, founder = vectors["chains"], data(vectors["founder"])
+    for case in vectors["cases"]:
+        for order in case["orders"]:
+            commits, facts = [], []
+            for index, device, each, past in in_order(chains, case, order):
+                changes = plain(each["changes"]) if each.get("changes") else []
+                facts += facts_of(changes, device, past.chain, past.seq, each["time"], past)
+                commits.append((index, device, bool(changes) and changes[0][0].startswith("~"), past))
+            judge = Members(founder, facts)
+            got = {index: judge.verdict(device, past, reserved) for index, device, reserved, past in commits}
+            compare(f"verdicts: {case['name']} {order}", [got[i] for i in sorted(got)], case["verdicts"])
+            roles = {name: judge.role_now(data(chains[name]["device"])) for name in case["roles"]}
+            compare(f"roles: {case['name']} {order}", roles, case["roles"])
+    for each in load("membership_invalid")["logs"]:
+        compare(f"log: {each['name']}", refused(each), each["code"])
+
+
+def refused(each):
+    """What a log that holds some batches says to another."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        try:
+            store.put(epoch=bytes(8))
+            replica = Replica(store, data(each["space"]))
+            for held in each["holds"]:
+                replica.take(data(held))
+            return code(replica.take, data(each["batch"]))
+        finally:
+            store.close()
+
+
+def main():
+    for part in (identity, commits, batches, wire, merging, members):
+        try:
+            part()
+        except Exception as error:  # a vector of a form that this doesn't know
+            failures.append(f"{part.__name__}: {type(error).__name__}: {error}")
+    for failure in failures:
+        print(f"FAILED {failure}")
+    print(f"{compared - len(failures)} passed" + (f", {len(failures)} failed" if failures else ""))
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
