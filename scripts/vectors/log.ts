@@ -552,7 +552,7 @@ export function batchesInvalid(): object {
       ['zstd: compressed block with garbage', 1, 5, `${single(5, 1)}${block('compressed', 4, true)}ffffffff`, 'a block is as RFC 8878 has it'], // prettier-ignore
       ['zstd: declares no size', 1, 5, `${MAGIC}0000${raw5}`, 'the header declares the size'],
       ['zstd: needs a dictionary', 1, 5, `${MAGIC}210105${raw5}`, 'no dictionary'],
-      ['zstd: has a checksum', 1, 5, `${MAGIC}2405${raw5}00000000`, 'no checksum'],
+      ['zstd: has a checksum', 1, 5, `${MAGIC}2405${raw5}b9e8b6b0`, 'no checksum, not even a right one'],
       ['zstd: a reserved bit', 1, 5, `${MAGIC}2805${raw5}`, 'no reserved bit'],
       ['zstd: a window of 2.25 MiB', 1, 5, windowed(WINDOW_2_MIB + 1, 5, 4) + raw5, 'a window of at most 2 MiB'],
       ['zstd: the largest window', 1, 5, windowed(255, 5, 4) + raw5, 'a window of at most 2 MiB'],
