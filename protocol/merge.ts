@@ -255,8 +255,7 @@ function countFrom(base: number, tallies: readonly Tally[]): number {
     isExact &&= Number.isSafeInteger(total) && Number.isSafeInteger(sum);
   }
   if (!isExact) sum = Number(tallies.reduce((exact, { total }) => exact + BigInt(total), 0n));
-  const value = base + sum;
-  return Number.isSafeInteger(base) ? Math.min(INTEGER_MAX, Math.max(-INTEGER_MAX, value)) : value;
+  return Math.min(INTEGER_MAX, Math.max(-INTEGER_MAX, base + sum));
 }
 
 /** One of the values that concurrent writes left on a property. The first of a conflict is what the property shows. */

@@ -316,6 +316,14 @@ describe('counters', () => {
         h.write(A, { inc: { p: 2 } });
       }),
     ).toEqual(shows(max));
+    // Also on a number that isn't whole: past it there is no value that could be sent or exported.
+    expect(
+      of((h) => {
+        h.write(A, set(0.5));
+        h.write(A, { inc: { p: max } });
+        h.write(A, { inc: { p: max } });
+      }),
+    ).toEqual(shows(max));
   });
 });
 
