@@ -4,6 +4,7 @@ import type { Change, Ops } from '../protocol/body.ts';
 import { BODY_DEPTH_MAX } from '../protocol/constants.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import { isReserved } from '../protocol/membership.ts';
+import { isMap } from '../protocol/shape.ts';
 import { checkValue, isPropertyName, isSubject, type Value } from '../protocol/value.ts';
 
 /** JSON, with bytes as `{"$bytes": "<base64url>"}`. */
@@ -155,8 +156,4 @@ function describeText(text: unknown): string {
   return text.length > 100
     ? `${JSON.stringify(text.slice(0, 40))}… is ${text.length} characters long`
     : JSON.stringify(text);
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
 }

@@ -25,7 +25,7 @@ import {
   type SessionEvent,
   type SessionState,
 } from '../protocol/session.ts';
-import type { Counters } from './counters.ts';
+import { countRefusal, type Counters } from './counters.ts';
 import { Followers, type FollowersHost } from './followers.ts';
 import { Following, type FollowingHost } from './following.ts';
 import type { Platform } from './platform.ts';
@@ -446,7 +446,7 @@ export class Connection {
 
   /** Refuses and closes. */
   refuse(error: TidelogError): void {
-    this.#host.counters.refusals[error.code] = (this.#host.counters.refusals[error.code] ?? 0) + 1;
+    countRefusal(this.#host.counters, error.code);
     this.#dispatch({ type: 'refuse', error, nowMs: this.#nowMs() });
     this.#fail(error);
   }
@@ -472,10 +472,7 @@ export class Connection {
   }
 
   #onSessionClosed(error: TidelogError | null, remote: boolean): void {
-    if (error) {
-      const { refusals } = this.#host.counters;
-      refusals[error.code] = (refusals[error.code] ?? 0) + 1;
-    }
+    if (error) countRefusal(this.#host.counters, error.code);
     this.#end(error, remote);
   }
 

@@ -29,3 +29,8 @@ export function newCounters(): Counters {
     refusals: {},
   };
 }
+
+/** Something was refused, by us or by them. `code` may be one that this side doesn't know. */
+export function countRefusal(counters: Counters, code: string): void {
+  counters.refusals[code] = (counters.refusals[code] ?? 0) + 1;
+}

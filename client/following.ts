@@ -7,7 +7,7 @@ import { equal, toHex } from '../protocol/bytes.ts';
 import { CREDIT_BYTES_DEFAULT } from '../protocol/constants.ts';
 import type { BatchMessage, Hello, SpaceState, StartsFrom } from '../protocol/messages.ts';
 import type { Effect, SessionEvent } from '../protocol/session.ts';
-import type { Counters } from './counters.ts';
+import { countRefusal, type Counters } from './counters.ts';
 import type { Space } from './space.ts';
 
 /** What this half asks of its connection. */
@@ -153,7 +153,7 @@ export class Following {
     const space = this.#host.space(id);
     if (!space || fault === null) return;
     this.#followed.delete(space.hex);
-    this.#host.counters.refusals[fault.code] = (this.#host.counters.refusals[fault.code] ?? 0) + 1;
+    countRefusal(this.#host.counters, fault.code);
     // Once: one that refuses whatever it is asked would be sent the whole vector again and again.
     if (!fault.code.startsWith('cursor-') || this.#refusedCursor.has(space.hex)) return;
     this.#refusedCursor.add(space.hex);

@@ -19,6 +19,7 @@ import type { CodecNumber } from '../protocol/constants.ts';
 import type { Role } from '../protocol/membership.ts';
 import type { Filter } from '../protocol/messages.ts';
 import { decodeTrusted, encode } from '../protocol/msgpack.ts';
+import type { StoreOp } from './store.ts';
 
 // ---- keys
 
@@ -213,6 +214,24 @@ export function encodeBlock({ codec, rawBytes, data }: BlockData): Uint8Array {
 
 export function decodeBlock(bytes: Uint8Array): BlockData {
   return { codec: bytes[0] as CodecNumber, rawBytes: readU32(bytes, 1), data: bytes.subarray(5) };
+}
+
+/** Writes a block and its record, or replaces those that end at the same position. */
+export function putBlock(space: number, last: number, block: BlockData, record: BlockRecord): StoreOp[] {
+  const key = positionKey(space, last);
+  return [
+    { table: 'blocks', key, value: encodeBlock(block) },
+    { table: 'blockIndex', key, value: encodeBlockRecord(record) },
+  ];
+}
+
+/** Takes a block and its record away. */
+export function dropBlock(space: number, last: number): StoreOp[] {
+  const key = positionKey(space, last);
+  return [
+    { table: 'blocks', key, value: null },
+    { table: 'blockIndex', key, value: null },
+  ];
 }
 
 /** One commit on `~`: what it says of devices, and what its author had seen. */

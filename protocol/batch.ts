@@ -16,7 +16,6 @@ import {
   COMMIT_ID_BYTES,
   DEVICE_KEY_BYTES,
   HASH_BYTES,
-  INTEGER_MAX,
   NONCE_BYTES,
   SIGNATURE_BYTES,
 } from './constants.ts';
@@ -24,6 +23,7 @@ import { TidelogError } from './errors.ts';
 import type { ErasedBody } from './body.ts';
 import { concat } from './bytes.ts';
 import { decodeStrict, encode } from './msgpack.ts';
+import { isBytes, isCount } from './shape.ts';
 
 /** A chain as a batch names it. */
 export interface BatchChain {
@@ -119,14 +119,6 @@ function readEntry(entry: unknown, chains: number, takeSignature: () => Uint8Arr
     return { kind: 'erased', chain, signature: takeSignature(), stem: second, changesHash: third };
   if (!isCount(second) || second === 0) refuse('a gap has a seq that is not an integer from 1');
   return { kind: 'gap', chain, seq: second, id: third };
-}
-
-function isBytes(value: unknown, length: number): value is Uint8Array {
-  return value instanceof Uint8Array && value.length === length;
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= INTEGER_MAX;
 }
 
 function refuse(why: string): never {

@@ -12,11 +12,12 @@
  * were taken out still proves when it was written and what its author had seen: without that, those who never had the changes
  * would judge the later commits of its chain differently from those who had.
  */
-import { BODY_BYTES_MAX, BODY_DEPTH_MAX, CHAIN_ID_BYTES, INTEGER_MAX } from './constants.ts';
+import { BODY_BYTES_MAX, BODY_DEPTH_MAX, CHAIN_ID_BYTES } from './constants.ts';
 import { TidelogError } from './errors.ts';
 import type { Crypto } from './crypto.ts';
 import { concat, toHex } from './bytes.ts';
 import { decodeStrict, decodeTrusted, encode, endOfValue } from './msgpack.ts';
+import { isCount, isMap } from './shape.ts';
 import { isPropertyName, isSubject, type Value } from './value.ts';
 
 export interface Dependency {
@@ -219,14 +220,6 @@ function checkPropertiesStandOnce(ops: Ops): void {
   take(ops.unset ?? []);
   take(Object.keys(ops.inc ?? {}));
   take([...new Set([...Object.keys(ops.add ?? {}), ...Object.keys(ops.remove ?? {})])]);
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= INTEGER_MAX;
 }
 
 function refuse(why: string): never {

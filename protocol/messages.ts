@@ -15,7 +15,6 @@ import {
   EPOCH_BYTES,
   HASH_BYTES,
   HELLO_SPACES_MAX,
-  INTEGER_MAX,
   INVITE_ID_BYTES,
   MESSAGE_BYTES_MAX,
   MESSAGE_TYPE,
@@ -26,6 +25,7 @@ import {
 import { ERRORS, isErrorCode, TidelogError } from './errors.ts';
 import { isRole, type Role } from './membership.ts';
 import { decodeStrict, encode } from './msgpack.ts';
+import { isCount, isMap } from './shape.ts';
 import { isName, isSubject } from './value.ts';
 import type { ChainHead } from './vector.ts';
 
@@ -486,14 +486,6 @@ class Fields {
 function tuple(value: unknown, length: number, what: string): unknown[] {
   if (!Array.isArray(value) || value.length < length) refuse(`${what} is not an array of ${length}`);
   return value as unknown[];
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array);
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= INTEGER_MAX;
 }
 
 function refuse(why: string): never {

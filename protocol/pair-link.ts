@@ -25,6 +25,7 @@ import { checkDeviceKey } from './ed25519.ts';
 import { TidelogError } from './errors.ts';
 import { isRole, type Role } from './membership.ts';
 import { decodeStrict, encode } from './msgpack.ts';
+import { isBytes } from './shape.ts';
 import { isName } from './value.ts';
 
 export interface PairInvite {
@@ -105,10 +106,6 @@ function readInvite(bytes: Uint8Array): PairInvite {
     refuse('its expiry is not a time');
   if (!isName(spaceName)) refuse('its space has no short name');
   return { device, addresses: addresses as string[], space, spaceName, role, id, secret, expiresMs };
-}
-
-function isBytes(value: unknown, length: number): value is Uint8Array {
-  return value instanceof Uint8Array && value.length === length;
 }
 
 function refuse(why: string): never {

@@ -15,6 +15,7 @@
  * largest batch would fit. Receiver: `unacknowledged` rises by each BATCH and falls when the host says `stored`; a batch that passes the credit
  * it gave is the sender's fault.
  */
+import { equal } from './bytes.ts';
 import {
   BATCH_DATA_BYTES_MAX,
   BATCH_RAW_BYTES_MAX,
@@ -542,7 +543,7 @@ function onAdvanced(state: SessionState, space: Uint8Array): Step {
   let next = state;
   const effects: Effect[] = [];
   for (const outgoing of state.outgoing.values()) {
-    if (!sameBytes(outgoing.space, space)) continue;
+    if (!equal(outgoing.space, space)) continue;
     const [after, more] = readOn(next, { ...outgoing, more: true });
     next = after;
     effects.push(...more);
@@ -598,8 +599,4 @@ function onTick(state: SessionState, { nowMs, timeUs, spaces }: Extract<SessionE
   if (nowMs - state.sentMs < HEARTBEAT_EVERY_MS) return [state, []];
   // A stranger, also one that waits for a person's approval, is told nothing but that the line is alive.
   return [state, [send({ type: 'HEARTBEAT', spaces: isGreeted ? spaces() : [], time: isGreeted ? timeUs : 0 })]];
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -33,8 +33,6 @@ export interface Admission {
   readonly fromTheFuture: { readonly device: Uint8Array; readonly timeUs: number }[];
   /** Something that counted until now may be void: a revocation came. */
   readonly cutsChanged: boolean;
-  /** Takes everything back. */
-  undo(): void;
 }
 
 /** Collects what undoes each change, newest first. */
@@ -71,7 +69,7 @@ class Passage {
 
   done(): Admission {
     const { entries, duplicates, fills, fromTheFuture, cutsChanged } = this;
-    return { entries, duplicates, fills, fromTheFuture, cutsChanged, undo: () => this.undo.run() };
+    return { entries, duplicates, fills, fromTheFuture, cutsChanged };
   }
 
   addChain(device: Uint8Array, nonce: Uint8Array): Chain {
@@ -160,8 +158,7 @@ class Passage {
   #takeFact(chain: Chain, seq: number, { time, changes }: Body): void {
     const { view } = this;
     const statements = readFacts(changes);
-    const factChains = new Set(view.facts.map((fact) => fact.chain));
-    const past = [...factChains]
+    const past = [...view.factChains()]
       .filter((other) => other !== chain.number && chain.saw(other) > 0)
       .map((other) => [other, chain.saw(other)] as const);
     const { facts: factsBefore, membership: before } = view;

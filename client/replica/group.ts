@@ -17,8 +17,6 @@ import {
   chainKey,
   decodeCursor,
   deviceKey,
-  encodeBlock,
-  encodeBlockRecord,
   encodeChain,
   encodeCursor,
   encodeFact,
@@ -26,6 +24,7 @@ import {
   holeKey,
   knowsKey,
   positionKey,
+  putBlock,
   seqValue,
   type BlockData,
   type CursorRecord,
@@ -129,11 +128,6 @@ export class Group {
     this.#cursors.set(toHex(device), { device, record });
   }
 
-  /** Any other change that belongs in this transaction. */
-  addOps(ops: readonly StoreOp[]): void {
-    this.#ops.push(...ops);
-  }
-
   async #check(conditions: readonly Condition[]): Promise<void> {
     if (conditions.length === 0) return;
     await this.#state.load(conditions.map(({ subject }) => subject));
@@ -184,14 +178,13 @@ export class Group {
     const { view } = this.#context;
     const first = entries[0]!.position;
     const last = entries.at(-1)!.position;
-    const key = positionKey(view.number, last);
     this.#ops.push(
-      { table: 'blocks', key, value: encodeBlock(block) },
-      {
-        table: 'blockIndex',
-        key,
-        value: encodeBlockRecord(describeBlock(entries, block, ({ parsed }) => parsed)),
-      },
+      ...putBlock(
+        view.number,
+        last,
+        block,
+        describeBlock(entries, block, ({ parsed }) => parsed),
+      ),
     );
     view.blockBytes += block.data.length;
     this.blocks.push({ first, last, rawBytes: block.rawBytes });

@@ -13,7 +13,7 @@ import type { GroupContext } from './context.ts';
 import type { BlockEntry, CommitEntry, LogEntry, PlacedBlock } from './entry.ts';
 import type { Log } from './log.ts';
 import type { StoreOp } from '../store.ts';
-import { encodeBlock, encodeBlockRecord, encodeFact, holeKey, knowsKey, positionKey, seqValue } from '../tables.ts';
+import { dropBlock, encodeFact, holeKey, knowsKey, positionKey, putBlock, seqValue } from '../tables.ts';
 import { holeName, type Chain, type PlacedFact, type View } from './view.ts';
 
 async function entryAt(
@@ -120,7 +120,7 @@ async function judge(
     const membership = changesMembership(changes);
     const statements = membership ? readFacts(changes) : [];
     const past = new Map<string, number>();
-    for (const number of new Set(view.facts.map((fact) => fact.chain))) {
+    for (const number of view.factChains()) {
       const told = [...before, ...learned].filter(
         (each) => each.chain === chain && each.other === number && each.at <= seq,
       );
@@ -152,11 +152,7 @@ async function judge(
 
 /** The same entries in the place of a block; in several blocks where they have become too large for one. */
 function replaceBlock({ view, codecs }: GroupContext, block: PlacedBlock, entries: readonly BlockEntry[]): StoreOp[] {
-  const replaced = positionKey(view.number, block.last);
-  const ops: StoreOp[] = [
-    { table: 'blocks', key: replaced, value: null },
-    { table: 'blockIndex', key: replaced, value: null },
-  ];
+  const ops = dropBlock(view.number, block.last);
   view.blockBytes -= block.dataBytes;
   let position = block.first;
   // Cut where it must be only: inside a batch that came whole, nobody has verified the signatures.
@@ -164,15 +160,8 @@ function replaceBlock({ view, codecs }: GroupContext, block: PlacedBlock, entrie
   for (const part of fits ? [entries] : cutBlocks(entries)) {
     const placed = part.map((entry) => ({ ...entry, position: position++ }));
     const packed = packBatch(codecs, batchOf(placed));
-    const key = positionKey(view.number, position - 1);
-    ops.push(
-      { table: 'blocks', key, value: encodeBlock(packed) },
-      {
-        table: 'blockIndex',
-        key,
-        value: encodeBlockRecord(describeBlock(placed, packed, ({ body }) => decodeKnownBody(body))),
-      },
-    );
+    const record = describeBlock(placed, packed, ({ body }) => decodeKnownBody(body));
+    ops.push(...putBlock(view.number, position - 1, packed, record));
     view.blockBytes += packed.data.length;
   }
   return ops;

@@ -12,16 +12,7 @@ import type { GroupContext } from './context.ts';
 import type { BlockEntry, LogEntry, PlacedBlock } from './entry.ts';
 import { matchesFilter, StateDraft } from './state.ts';
 import type { StoreOp } from '../store.ts';
-import {
-  encodeBlock,
-  encodeBlockRecord,
-  encodeSpace,
-  holeKey,
-  keyHole,
-  positionKey,
-  seqValue,
-  subjectKey,
-} from '../tables.ts';
+import { encodeSpace, holeKey, keyHole, putBlock, seqValue, subjectKey } from '../tables.ts';
 import { holeName, scanSpace, type Chain, type View } from './view.ts';
 
 export interface Sweep {
@@ -72,13 +63,9 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
     }
     if (!changed) continue;
     const packed = packBatch(codecs, batchOf(entries));
-    const key = positionKey(view.number, block.last);
     // The filter over its subjects still names those that are gone: that costs a look, and no more.
     const record = { ...block, rawBytes: packed.rawBytes, dataBytes: packed.data.length };
-    ops.push(
-      { table: 'blocks', key, value: encodeBlock(packed) },
-      { table: 'blockIndex', key, value: encodeBlockRecord(record) },
-    );
+    ops.push(...putBlock(view.number, block.last, packed, record));
     view.blockBytes += packed.data.length - block.dataBytes;
   }
 
@@ -129,10 +116,12 @@ class Judge {
   readonly #cuts = new Map<number, number>();
   /** A grant is void: then any chain may hold commits that it allowed. Or a revocation is: then any may lack commits that it erased. */
   readonly #everything: boolean;
+  readonly #factChains: ReadonlySet<number>;
 
   constructor(view: View, membership: Membership) {
     this.#view = view;
     this.#membership = membership;
+    this.#factChains = view.factChains();
     for (const chain of view.chains) {
       const cut = membership.lastCounting(chain.deviceHex, chain.hex);
       if (chain.seq > cut) this.#cuts.set(chain.number, cut);
@@ -167,10 +156,10 @@ class Judge {
     );
   }
 
-  /** What the author had seen of the chains that state facts; no verdict asks for others. */
+  /** What the author had seen of the chains that state facts. */
   async #pastOf(chain: Chain, seq: number): Promise<Past> {
     const seen = new Map<string, number>();
-    for (const number of new Set(this.#view.facts.map((fact) => fact.chain))) {
+    for (const number of this.#factChains) {
       seen.set(this.#view.chains[number]!.hex, await this.#view.seenByStored(chain.number, seq, number));
     }
     return (hex) => seen.get(hex) ?? 0;

@@ -308,6 +308,11 @@ export class View {
     this.membership = new Membership(this.founder, facts, this.membership);
   }
 
+  /** Numbers of the chains that state facts: no verdict asks what an author had seen of others. */
+  factChains(): ReadonlySet<number> {
+    return new Set(this.facts.map(({ chain }) => chain));
+  }
+
   #factsOf(placed: PlacedFact): Fact[] {
     const { hex, deviceHex } = this.chains[placed.chain]!;
     const past = new Map(placed.past.map(([chain, seq]) => [this.chains[chain]!.hex, seq]));

@@ -11,7 +11,7 @@ import type { CommitEntry, LogEntry, PlacedBlock, TailBlock } from './entry.ts';
 import { fillHoles } from './holes.ts';
 import { rebuild } from './rebuild.ts';
 import type { StoreOp } from '../store.ts';
-import { encodeBlock, encodeBlockRecord, encodeSpace, positionKey } from '../tables.ts';
+import { dropBlock, encodeSpace, putBlock } from '../tables.ts';
 import { sweep } from './sweep.ts';
 
 /** Bytes of entries in one transaction, roughly; more would hold the next writer up for too long. */
@@ -221,13 +221,7 @@ export class Writer {
     const { view, log, codecs, store } = this.#context;
     const records: PlacedBlock[] = await log.blocksAfter(blocks[0]!.first - 1, blocks.length);
     const before = records.reduce((sum, { dataBytes }) => sum + dataBytes, 0);
-    const ops: StoreOp[] = records.flatMap(({ last }) => {
-      const key = positionKey(view.number, last);
-      return [
-        { table: 'blocks', key, value: null },
-        { table: 'blockIndex', key, value: null },
-      ] as const;
-    });
+    const ops: StoreOp[] = records.flatMap(({ last }) => dropBlock(view.number, last));
     const merged: TailBlock[] = [];
     let after = 0;
     for (const together of joinBlocks(records)) {
@@ -236,11 +230,7 @@ export class Writer {
       const packed = packBatch(codecs, batchOf(part));
       const first = part[0]!.position;
       const last = part.at(-1)!.position;
-      const key = positionKey(view.number, last);
-      ops.push(
-        { table: 'blocks', key, value: encodeBlock(packed) },
-        { table: 'blockIndex', key, value: encodeBlockRecord(log.describe(part, packed)) },
-      );
+      ops.push(...putBlock(view.number, last, packed, log.describe(part, packed)));
       merged.push({ first, last, rawBytes: packed.rawBytes });
       after += packed.data.length;
     }
