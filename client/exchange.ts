@@ -3,7 +3,7 @@
  * where in our log a follower begins; it then reads with Log.readFor.
  */
 import { authenticate, type AuthenticBatch } from '../protocol/authenticate.ts';
-import { decodeBatch } from '../protocol/batch.ts';
+import { checkPositions, decodeBatch } from '../protocol/batch.ts';
 import { equal, toHex } from '../protocol/bytes.ts';
 import { VECTOR_CHAINS_MAX } from '../protocol/constants.ts';
 import { TidelogError } from '../protocol/errors.ts';
@@ -59,7 +59,9 @@ export class Exchange {
   /** Unpacks a batch and checks what needs nothing but its bytes. */
   authenticate(message: BatchMessage): AuthenticBatch {
     const { crypto, codecs } = this.#platform;
-    return authenticate(crypto, this.#view.space, decodeBatch(unpack(codecs, message)));
+    const batch = decodeBatch(unpack(codecs, message));
+    checkPositions(batch, message);
+    return authenticate(crypto, this.#view.space, batch);
   }
 
   /**

@@ -96,6 +96,17 @@ export function decodeBatch(raw: Uint8Array): Batch {
   return decoded;
 }
 
+/**
+ * Each entry stands for one position of the sender's log or more: what is left out, and what a gap skips, takes positions and no entries.
+ * More entries than positions would be a cursor that stays behind what was sent. Throws `bad-batch`.
+ */
+export function checkPositions(
+  { entries }: Batch,
+  { prev, last }: { readonly prev: number; readonly last: number },
+): void {
+  if (entries.length > last - prev) refuse(`it has ${entries.length} entries for ${last - prev} positions`);
+}
+
 function readChain(chain: unknown): BatchChain {
   if (!Array.isArray(chain) || chain.length !== 4) refuse('a chain is not [device, nonce, seq, id]');
   const [device, nonce, seq, id] = chain as unknown[];

@@ -18,10 +18,12 @@ import {
   INVITE_ID_BYTES,
   MESSAGE_BYTES_MAX,
   MESSAGE_TYPE,
+  PROTOCOL_VERSION,
   SPACE_ID_BYTES,
   VECTOR_CHAINS_MAX,
   type CodecNumber,
 } from './constants.ts';
+import { toHex } from './bytes.ts';
 import { ERRORS, isErrorCode, TidelogError } from './errors.ts';
 import { isRole, type Role } from './membership.ts';
 import { decodeStrict, encode } from './msgpack.ts';
@@ -175,7 +177,7 @@ export function encodeMessage(message: Message): Uint8Array {
   return encode([MESSAGE_TYPE[message.type], ...FAMILIES[message.type].write(message as never)]);
 }
 
-/** null for a message of an unknown even type. Throws `bad-message`, `message-too-large`, `unknown-message`. */
+/** null for a message of an unknown even type. Throws `bad-message`, `message-too-large`, `unknown-message`, `unsupported-version`. */
 export function decodeMessage(bytes: Uint8Array): Message | null {
   if (bytes.length > MESSAGE_BYTES_MAX) throw new TidelogError('message-too-large', `${bytes.length} bytes`);
   const fields = decodeStrict(bytes, 8, 'bad-message');
@@ -204,14 +206,14 @@ const FAMILIES: { readonly [N in MessageName]: Family<Extract<Message, { type: N
     write: (m) => [m.version, m.name, m.agent, m.capabilities, m.limits, m.spaces.map(writeSpace), m.time],
     read: (f) => ({
       type: 'HELLO',
-      version: f.count('version'),
+      version: readVersion(f.count('version')),
       name: f.name('name'),
       agent: f.name('agent'),
       capabilities: f
         .list('capabilities', CAPABILITIES_MAX)
         .map((item) => (isName(item) ? item : refuse('a capability is not a short text'))),
       limits: readLimits(f.next('limits')),
-      spaces: f.list('spaces', HELLO_SPACES_MAX).map(readSpace),
+      spaces: readSpaces(f),
       time: f.count('time'),
     }),
   },
@@ -219,7 +221,7 @@ const FAMILIES: { readonly [N in MessageName]: Family<Extract<Message, { type: N
     write: (m) => [m.spaces.map(writeSpace), m.time],
     read: (f) => ({
       type: 'HEARTBEAT',
-      spaces: f.list('spaces', HELLO_SPACES_MAX).map(readSpace),
+      spaces: readSpaces(f),
       time: f.count('time'),
     }),
   },
@@ -320,6 +322,16 @@ function readSpace(value: unknown): SpaceState {
   };
 }
 
+function readSpaces(f: Fields): SpaceState[] {
+  return eachOnce(f.list('spaces', HELLO_SPACES_MAX).map(readSpace), ({ space }) => space, 'a space');
+}
+
+/** Before any field behind it is looked at: a later version may have others there. */
+function readVersion(version: number): number {
+  if (version === PROTOCOL_VERSION) return version;
+  throw new TidelogError('unsupported-version', `theirs is ${version}, ours ${PROTOCOL_VERSION}`);
+}
+
 function readLimits(value: unknown): Hello['limits'] {
   if (!isMap(value)) refuse('limits are not a map');
   const { message, batch } = value;
@@ -348,14 +360,20 @@ function readFrom(value: unknown): StartsFrom {
     case FROM_CURSOR:
       return { kind: 'cursor', epoch: f.bytes('epoch', EPOCH_BYTES), seq: f.count('seq') };
     case FROM_VECTOR:
-      return { kind: 'vector', heads: f.list('heads', VECTOR_CHAINS_MAX).map(readHead) };
+      return { kind: 'vector', heads: readHeads(f) };
     default:
       return refuse('starts-from is of an unknown kind');
   }
 }
+function readHeads(f: Fields): ChainHead[] {
+  return eachOnce(f.list('heads', VECTOR_CHAINS_MAX).map(readHead), ({ chain }) => chain, 'a chain');
+}
 function readHead(value: unknown): ChainHead {
   const f = new Fields('a chain head', tuple(value, 3, 'a chain head'), 0);
-  return { chain: f.bytes('chain', CHAIN_ID_BYTES), seq: f.count('seq'), id: f.bytes('id', COMMIT_ID_BYTES) };
+  const head = { chain: f.bytes('chain', CHAIN_ID_BYTES), seq: f.count('seq'), id: f.bytes('id', COMMIT_ID_BYTES) };
+  // A chain of which the subscriber has nothing isn't listed: a head has one form only.
+  if (head.seq === 0) refuse('seq of a chain head is 0');
+  return head;
 }
 
 function readSubscription(f: Fields): Omit<SubscribeAll, 'type'> {
@@ -453,7 +471,8 @@ class Fields {
 
   count(field: string): number {
     const value = this.next(field);
-    return isCount(value) ? value : refuse(`${field} of ${this.#what} is not an integer from 0`);
+    // −0.0 is an encoding of 0 like any other, and no count of ours.
+    return isCount(value) ? value + 0 : refuse(`${field} of ${this.#what} is not an integer from 0`);
   }
 
   boolean(field: string): boolean {
@@ -481,6 +500,13 @@ class Fields {
     if (value.length > max) refuse(`${field} of ${this.#what} has ${value.length} items; the most is ${max}`);
     return value as unknown[];
   }
+}
+
+/** Two statements about one thing would leave open which of them holds. */
+function eachOnce<T>(items: T[], keyOf: (item: T) => Uint8Array, what: string): T[] {
+  if (items.length > 1 && new Set(items.map((item) => toHex(keyOf(item)))).size < items.length)
+    refuse(`${what} is listed twice`);
+  return items;
 }
 
 function tuple(value: unknown, length: number, what: string): unknown[] {

@@ -344,8 +344,6 @@ function onMessage(state: SessionState, message: Message): Step {
 
 function onHello(state: SessionState, hello: Hello): Step {
   if (state.phase === 'stranger') throw new TidelogError('not-paired');
-  if (hello.version !== PROTOCOL_VERSION)
-    throw new TidelogError('unsupported-version', `theirs is ${hello.version}, ours ${PROTOCOL_VERSION}`);
   if (state.phase === 'pairing') return [{ ...state, remote: hello }, []];
   return [{ ...state, phase: 'open', remote: hello }, [{ type: 'greeted', hello }]];
 }

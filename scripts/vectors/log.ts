@@ -452,6 +452,13 @@ export function batches(): object {
       decoded('one commit, in other encodings', laptop.batch(1, 1), reencoded(laptop.batch(1, 1))),
     ],
     packed: packings.map(([name, codec, rawBytes, data, raw]) => ({ name, codec, rawBytes, data, raw })),
+    spans: [
+      { name: 'two commits, two positions', prev: 0, last: 2, raw: batchHex(laptop.batch(1, 2)) },
+      { name: 'two commits, and three positions that were left out', prev: 0, last: 5, raw: batchHex(laptop.batch(1, 2)) }, // prettier-ignore
+      { name: 'four entries of every kind', prev: 7, last: 11, raw: text },
+      { name: 'nothing, and no position', prev: 5, last: 5, raw: emptyText },
+      { name: 'nothing, and many positions', prev: 5, last: 2 ** 53 - 1, raw: emptyText },
+    ],
   };
 }
 
@@ -561,9 +568,16 @@ export function batchesInvalid(): object {
       ['zstd: a reserved type of block', 1, 5, single(5, 1) + block('reserved', 5, true) + five, 'a block is as RFC 8878 has it'], // prettier-ignore
       ['zstd: a size past 2^53', 1, 5, `${MAGIC}e0ffffffffffffffff${raw5}`, 'the size in the header is rawBytes'],
     ];
+  const skipping: Batch = { chains: [laptop.after(0)], entries: [laptop.entry(1), laptop.gap(2)] };
+  const spans: [name: string, prev: number, last: number, batch: Batch][] = [
+    ['a commit, and the cursor stays', 5, 5, laptop.batch(1, 1)],
+    ['two commits for one position', 0, 1, laptop.batch(1, 2)],
+    ['a gap takes a position too', 0, 1, skipping],
+  ];
   return {
     batches: refused.map(([name, raw, why, code = 'bad-batch']) => ({ name, raw, code, why })),
     packed: packings.map(([name, codec, rawBytes, data, why, code = 'bad-batch']) => ({ name, codec, rawBytes, data, code, why })), // prettier-ignore
+    spans: spans.map(([name, prev, last, batch]) => ({ name, prev, last, raw: batchHex(batch), code: 'bad-batch', why: 'each entry takes a position of the sender’s log' })), // prettier-ignore
   };
 }
 

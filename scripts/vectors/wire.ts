@@ -36,7 +36,6 @@ function messageJson(value: unknown, key = ''): unknown {
 const GOOD: readonly [name: string, message: Message][] = [
   ['HELLO', HELLO],
   ['HELLO: nothing to say', { ...HELLO, name: '', agent: '', capabilities: [], limits: { message: 0, batch: 0 }, spaces: [], time: 0 }], // prettier-ignore
-  ['HELLO: another version is read, and then refused', { ...HELLO, version: 2 }],
   ['HELLO: 64 capabilities, 64 bytes each name', { ...HELLO, name: 'é'.repeat(32), capabilities: Array.from({ length: 64 }, (_, i) => `c${i}`) }], // prettier-ignore
   ['HEARTBEAT', { type: 'HEARTBEAT', spaces: [state], time: TIME }],
   ['HEARTBEAT to a stranger', { type: 'HEARTBEAT', spaces: [], time: 0 }],
@@ -71,8 +70,16 @@ function loose(): [name: string, hex: string, message: Message | null][] {
     ['a field more in a space state', packed([2, [[SPACE, EPOCH, 2, DIGEST, 'more']], TIME]), { type: 'HEARTBEAT', spaces: [state], time: TIME }], // prettier-ignore
     ['a field more in a fault', packed([23, ['not-paired', false, 0, fault.text, {}, 'more']]), { type: 'ERROR', fault }], // prettier-ignore
     ['a field more in a chain head and in starts-from', packed([3, 1, SPACE, [2, [[CHAIN, 3, HEAD, 'more']], 'more'], true, 4_194_304]), { type: 'SUBSCRIBE_ALL', ...subscription, from: { kind: 'vector', heads: [{ chain: CHAIN, seq: 3, id: HEAD }] } }], // prettier-ignore
+    ['a field more in a filter', packed([5, 1, SPACE, 0, true, 4_194_304, [1, 'note/', 'more']]), { type: 'SUBSCRIBE', ...subscription, filter: { kind: 'prefix', prefix: 'note/' } }], // prettier-ignore
+    ['a field more in a cursor', packed([3, 1, SPACE, [1, EPOCH, 7, 'more'], true, 4_194_304]), { type: 'SUBSCRIBE_ALL', ...subscription, from: { kind: 'cursor', epoch: EPOCH, seq: 7 } }], // prettier-ignore
+    ['a field more in an invite', packed([17, [counting(0xd0, 8), bytesOf('proof', 32), 'more'], 'phone']), { type: 'PAIR', invite: { id: counting(0xd0, 8), proof: bytesOf('proof', 32) }, name: 'phone' }], // prettier-ignore
     ['a limit that nobody knows', packed(hello.with(5, { message: 4_194_304, batch: 2_097_152, more: 1 })), HELLO],
     ['a whole number as a float', '92 cb402a000000000000 01', { type: 'UNSUBSCRIBE', subscription: 1 }],
+    [
+      '−0.0 is 0, as a type too',
+      '93 cb4000000000000000 90 cb8000000000000000',
+      { type: 'HEARTBEAT', spaces: [], time: 0 },
+    ],
     ['long encodings', 'dd00000002 cd000d cf0000000000000001', { type: 'UNSUBSCRIBE', subscription: 1 }],
     ['an unknown even type is ignored', packed([4, 'anything', { at: 'all' }]), null],
     ['an unknown even type without fields', packed([1000]), null],
@@ -141,6 +148,7 @@ const STATES: Spoil[] = [
   ['an epoch of 7 bytes', [[SPACE, EPOCH.subarray(1), 2, DIGEST]]],
   ['a head below 0', [[SPACE, EPOCH, -1, DIGEST]]],
   ['a digest of 31 bytes', [[SPACE, EPOCH, 2, DIGEST.subarray(1)]]],
+  ['a space twice', [stateForm, [SPACE, EPOCH, 3, DIGEST]]],
 ];
 const FAULT: Spoil[] = [
   ['a code', 'not-paired'],
@@ -236,6 +244,12 @@ export function messagesInvalid(): object {
   }
   const states = [`93 02 dc0101`, [`94 c420${toHex(SPACE)} c408${toHex(EPOCH)} 02 c420${toHex(DIGEST)}`.replaceAll(' ', ''), 257], '00'] as const; // prettier-ignore
   refuse('HEARTBEAT: 257 spaces', [states[0].replaceAll(' ', ''), states[1], states[2]], 'at most 256 space states');
+  for (const version of [0, 2, 2 ** 53 - 1])
+    refuse(`HELLO: version ${version}`, packed(FORMS.HELLO().with(1, version)), 'this is version 1', 'unsupported-version'); // prettier-ignore
+  refuse('HELLO: version 2, and nothing else', packed([1, 2]), 'the version is judged before the fields behind it', 'unsupported-version'); // prettier-ignore
+  refuse('HELLO: version 2, with other fields', packed([1, 2, { name: 'laptop' }, null]), 'the version is judged before the fields behind it', 'unsupported-version'); // prettier-ignore
+  refuse('HELLO: version 2 as a float, cut off', '9301cb4000000000000000', 'MessagePack is judged before the version');
+  refuse('PAIRED: an unknown role, which would be ignored otherwise', packed([19, SPACE, 'home', 'guest', 'more']), 'the form is judged before whether anyone asked'); // prettier-ignore
   refuse('BATCH: rawBytes past 2 MiB', packed(FORMS.BATCH().with(5, 2_097_153)), 'rawBytes is at most 2,097,152', 'batch-too-large'); // prettier-ignore
   refuse('BATCH: data past 2 MiB', ['97070101020005c600200001', ['00', 2_097_153]], 'data is at most 2,097,152 bytes');
   refuse('4,194,305 bytes', ['920ec600400000', ['00', 4_194_298]], 'a message is at most 4,194,304 bytes', 'message-too-large'); // prettier-ignore
@@ -279,15 +293,6 @@ function sessions(): object[] {
       // prettier-ignore
       ['HELLO of a stranger', false, [], hello, 'not-paired', 'a stranger may send PAIR, HEARTBEAT and ERROR'],
       ['SUBSCRIBE_ALL of a stranger', false, [], subscribe({}), 'not-paired', 'a stranger may send PAIR, HEARTBEAT and ERROR'], // prettier-ignore
-      ['another version', true, [['out', hello]], packed(FORMS.HELLO().with(1, 2)), 'unsupported-version', 'this is version 1'], // prettier-ignore
-      [
-        'version 0',
-        true,
-        [['out', hello]],
-        packed(FORMS.HELLO().with(1, 0)),
-        'unsupported-version',
-        'this is version 1',
-      ],
       ['SUBSCRIBE_ALL before HELLO', true, [['out', hello]], subscribe({}), 'bad-message', 'HELLO comes first'],
       ['ACK before HELLO', true, [['out', hello]], packed(FORMS.ACK()), 'bad-message', 'HELLO comes first'],
       ['a subscription in use', true, [...open, ['in', subscribe({})]], subscribe({}), 'bad-message', 'the number was used before'], // prettier-ignore
@@ -360,6 +365,10 @@ export function cursorsInvalid(): object {
     ['a head with a chain of 32 bytes', packed([2, [[bytesOf('chain', 32), 3, HEAD]]]), 'a chain id has 16 bytes'],
     ['a head with a seq below 0', packed([2, [[CHAIN, -1, HEAD]]]), 'seq is a count'],
     ['a head with an id of 16 bytes', packed([2, [[CHAIN, 3, HEAD.subarray(16)]]]), 'a commit id has 32 bytes'],
+    ['a head with seq 0', packed([2, [[CHAIN, 0, HEAD]]]), 'a chain of which nothing is here is not listed'],
+    ['a head with seq 0 and zeros', packed([2, [[CHAIN, 0, new Uint8Array(32)]]]), 'a chain of which nothing is here is not listed'], // prettier-ignore
+    ['a chain twice', packed([2, [head, [CHAIN, 4, bytesOf('head 2', 32)]]]), 'a chain is listed once'],
+    ['a chain twice, with the same head', packed([2, [head, head]]), 'a chain is listed once'],
     ['20,001 heads', ['9202dc4e21', [toHex(encode(head)), 20_001]], 'a vector has at most 20,000 chains'],
   ];
   const other = bytesOf('another epoch', 8);

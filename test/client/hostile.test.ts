@@ -130,6 +130,11 @@ describe('bytes that are no message', () => {
       (raw) => raw.sendRaw(encode([1, 2, '', '', [], { message: 1, batch: 1 }, [], 0])),
       'unsupported-version',
     ],
+    [
+      'a version that is not ours, and looks otherwise',
+      (raw) => raw.sendRaw(encode([1, 2, { name: 'of the future' }])),
+      'unsupported-version',
+    ],
   ];
   test.each(frames)('%s', async (_, send, code) => {
     const { raw } = await member('mallory');
@@ -476,6 +481,37 @@ describe('a batch', () => {
     expect(await raw.refusedWith()).toBe('fork');
     expect(host.peer.status().warnings.join()).toMatch(/two different commits/);
     expect(await home.get('second')).toBeNull();
+    await expectWorking();
+  });
+
+  test('another commit below the head is passed over, and shows when that branch grows', async () => {
+    const { raw, chain, deps } = await member('mallory');
+    const subscription = await raw.greet(home.id);
+    chain.write(body(deps, [set('first', { v: 1 })]));
+    chain.write(body([], [set('first', { v: 2 })]));
+    raw.batch(subscription, 0, 2, chain.batch());
+    await raw.next('ACK');
+    const other = new TestChain(home.id, 'mallory');
+    other.write(body(deps, [set('second', { v: 1 })]));
+    raw.batch(subscription, 2, 3, other.batch());
+    await raw.next('ACK');
+    expect(raw.closeCode).toBeNull();
+    other.write(body([], [set('second', { v: 2 })]));
+    other.write(body([], [set('second', { v: 3 })]));
+    raw.batch(subscription, 3, 4, other.batch(3, 3));
+    expect(await raw.refusedWith()).toBe('fork');
+    expect(await home.get('second')).toBeNull();
+    await expectWorking();
+  });
+
+  test('with more entries than positions', async () => {
+    const { raw, chain, deps } = await member('mallory');
+    const subscription = await raw.greet(home.id);
+    for (let i = 0; i < 3; i++) chain.write(body(i === 0 ? deps : []));
+    raw.batch(subscription, 7, 9, chain.batch(1, 2));
+    expect((await raw.next('ACK')).last).toBe(9);
+    raw.batch(subscription, 9, 9, chain.batch(3, 3));
+    expect(await raw.refusedWith()).toBe('bad-batch');
     await expectWorking();
   });
 

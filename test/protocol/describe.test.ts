@@ -21,7 +21,7 @@ const lines: [Message, string][] = [
     'HELLO version 1, "Pi 4", tidelog/0.1.0, can zstd + x, messages to 4,194,304 bytes, batches to 2,097,152 bytes, space 9f2c41d0… at 58,233 of epoch 0011aabb… digest feedface…, 2023-11-14T22:13:20.000Z',
   ],
   [
-    { type: 'HELLO', version: 1, name: '', agent: 'a b', capabilities: [], limits: { message: 1, batch: 1 }, spaces: Array<typeof state>(6).fill({ ...state, head: 0 }), time: 0 }, // prettier-ignore
+    { type: 'HELLO', version: 1, name: '', agent: 'a b', capabilities: [], limits: { message: 1, batch: 1 }, spaces: Array.from({ length: 6 }, (_, i) => ({ ...state, space: space.with(31, i), head: 0 })), time: 0 }, // prettier-ignore
     `HELLO version 1, "", "a b", can nothing, messages to 1 bytes, batches to 1 bytes, ${'space 9f2c41d0… at 0 of epoch 0011aabb… digest feedface… + '.repeat(4)}2 more`,
   ],
   [{ type: 'HEARTBEAT', spaces: [], time: 0 }, 'HEARTBEAT no spaces'],

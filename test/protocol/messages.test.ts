@@ -56,6 +56,7 @@ const notSpaces = (field: number): Bad[] => [
   [field, [state.with(2, -1)], 'head of a space'],
   [field, [state.with(3, epoch)], 'digest of a space'],
   [field, Array(257).fill(state), '257 items; the most is 256'],
+  [field, [state, [space, bytesOf('other', 8), 0, space]], 'a space is listed twice'],
 ];
 const notFault = (field: number): Bad[] => [
   [field, 'fork', 'a fault is not an array of 5'],
@@ -87,6 +88,8 @@ const notSubscription: Bad[] = [
   [2, [2, [chain]], 'a chain head is not an array of 3'],
   [2, [2, [[digest, 1, digest]]], 'chain of a chain head'],
   [2, [2, [[chain, -1, digest]]], 'seq of a chain head'],
+  [2, [2, [[chain, 0, digest]]], 'seq of a chain head is 0'],
+  [2, [2, [[chain, 1, digest], [chain, 2, space]]], 'a chain is listed twice'], // prettier-ignore
   [2, [2, [[chain, 1, chain]]], 'id of a chain head'],
   [2, [2, Array(VECTOR_CHAINS_MAX + 1).fill(0)], 'the most is 20000'],
   [3, 1, 'live'],
@@ -219,8 +222,17 @@ describe('parts that may be left out or grow', () => {
   test('parts may have more fields, and maps more keys, than are known', () => {
     expect(decodeMessage(encode([2, [[...state, 'new']], 5]))).toEqual(decodeMessage(encode(good.HEARTBEAT)));
     expect(decodeMessage(encode([23, [...fault, 'new']]))).toEqual(decodeMessage(encode(good.ERROR)));
+    expect(decodeMessage(encode(good.SUBSCRIBE.with(6, [1, 'note/', 'new'])))).toEqual(decodeMessage(encode(good.SUBSCRIBE))); // prettier-ignore
     expect(decodeMessage(encode([17, [...(good.PAIR[1] as unknown[]), 1], 'phone']))).toEqual(decodeMessage(encode(good.PAIR))); // prettier-ignore
     expect(decodeMessage(encode(good.HELLO.with(5, { message: 10, batch: 20, new: 1 })))).toEqual(decodeMessage(encode(good.HELLO))); // prettier-ignore
+  });
+
+  test('a HELLO of another version is judged by its version alone', () => {
+    for (const fields of [[], ['anything', { at: 'all' }], good.HELLO.slice(2)])
+      for (const version of [0, 2, 2 ** 53 - 1])
+        expect(() => decodeMessage(encode([1, version, ...fields]))).toThrow(withCode('unsupported-version'));
+    expect(() => decodeMessage(encode([1]))).toThrow(withCode('bad-message'));
+    expect(decodeMessage(encode(good.HELLO))).toMatchObject({ version: 1 });
   });
 
   test('limits are allowed to the byte', () => {
@@ -230,9 +242,13 @@ describe('parts that may be left out or grow', () => {
       ['BATCH', 5, new Uint8Array(0)],
       ['BATCH', 1, 12],
       ['SUBSCRIBE_ALL', 4, 2 ** 30],
-      ['SUBSCRIBE', 2, [2, Array(VECTOR_CHAINS_MAX).fill([chain, 2 ** 50, digest])]],
+      [
+        'SUBSCRIBE',
+        2,
+        [2, Array.from({ length: VECTOR_CHAINS_MAX }, (_, i) => [bytesOf(`chain ${i}`, 16), 2 ** 50, digest])],
+      ],
       ['HELLO', 3, Array(64).fill('é'.repeat(32))],
-      ['HELLO', 5, Array(256).fill(state)],
+      ['HELLO', 5, Array.from({ length: 256 }, (_, i) => state.with(0, bytesOf(`space ${i}`, 32)))],
       ['ERROR', 0, fault.with(3, '\u{10ffff}'.repeat(1000))],
     ] as [MessageName, number, unknown][])
       expect(decodeMessage(encode(good[name].with(field + 1, value)))).not.toBeNull();

@@ -34,9 +34,9 @@ const OTHER_SPACE = bytesOf('other', 32);
 const DIGEST = bytesOf('digest', 32);
 const EPOCH = bytesOf('epoch', 8);
 const greeting = (name = 'a'): Greeting => ({ name, agent: 'test', capabilities: [], spaces: [], time: 1 });
-const helloOf = (name = 'a', version = 1): Hello => ({
+const helloOf = (name = 'a'): Hello => ({
   type: 'HELLO',
-  version,
+  version: 1,
   ...greeting(name),
   limits: { message: MESSAGE_BYTES_MAX, batch: BATCH_RAW_BYTES_MAX },
 });
@@ -162,12 +162,6 @@ describe('greeting', () => {
     expect(host.state.phase).toBe('open');
   });
 
-  test('another version', () => {
-    const host = new Host();
-    host.do({ type: 'start', known: true, greeting: greeting() });
-    expectClosed(host, host.hear(helloOf('b', 2)), 'unsupported-version');
-  });
-
   test.each<Message>([
     { type: 'SUBSCRIBE_ALL', subscription: 1, space: SPACE, from: { kind: 'all' }, live: true, credit: CREDIT_BYTES_MIN }, // prettier-ignore
     batchOf(0, 1),
@@ -200,7 +194,6 @@ describe('a stranger', () => {
 
   test.each<Message>([
     helloOf(),
-    helloOf('x', 9),
     { type: 'SUBSCRIBE_ALL', subscription: 1, space: SPACE, from: { kind: 'all' }, live: true, credit: CREDIT_BYTES_MIN }, // prettier-ignore
     { type: 'ACK', subscription: 1, last: 1, credit: 1 },
     batchOf(0, 1),
@@ -311,11 +304,6 @@ describe('pairing', () => {
     expect(host.tick(HANDSHAKE_TIMEOUT_MS + 1)).toEqual([]);
     expect(host.hear(heads)).toEqual([{ type: 'heads', spaces: heads.spaces, timeUs: 5 }]);
     expect(host.do({ type: 'subscribe', request: request() })).toHaveLength(1);
-  });
-
-  test('a HELLO that comes early is held to the same version', () => {
-    const host = pairing();
-    expectClosed(host, host.hear(helloOf('b', 2)), 'unsupported-version');
   });
 
   test.each<Message>([
@@ -942,7 +930,7 @@ describe('any sequence of messages and events', () => {
               return { ...message, subscription };
           }
         })
-      : fc.constant<Message>(message.type === 'HELLO' ? { ...message, version: 1 } : message),
+      : fc.constant<Message>(message),
   );
   const event: fc.Arbitrary<Timeless> = fc.oneof(
     { weight: 6, arbitrary: near.map((message): Timeless => ({ type: 'message', message })) },

@@ -14,7 +14,7 @@ import { zstdPortable } from '../../client/platform/zstd-portable.ts';
 import { admitBatch } from '../../client/replica/admit.ts';
 import { View } from '../../client/replica/view.ts';
 import { authenticate } from '../../protocol/authenticate.ts';
-import { decodeBatch, encodeBatch } from '../../protocol/batch.ts';
+import { checkPositions, decodeBatch, encodeBatch } from '../../protocol/batch.ts';
 import { decodeBody, decodeStem, encodeBody, eraseBody, hashBody, hashErased, type Change, type Ops } from '../../protocol/body.ts'; // prettier-ignore
 import { concat, toHex, utf8 } from '../../protocol/bytes.ts';
 import { Channel } from '../../protocol/channel.ts';
@@ -118,6 +118,8 @@ describe('without primitives', () => {
       expect(toHex(encodeBatch(batch)) === raw).toBe(isShortest);
     });
     each('batches_invalid', 'batches', ({ raw, code }) => expectCode(() => decodeBatch(bytesOf(raw)), code));
+    each('batches', 'spans', ({ prev, last, raw }) => checkPositions(decodeBatch(hex(raw)), { prev, last }));
+    each('batches_invalid', 'spans', ({ prev, last, raw, code }) => expectCode(() => checkPositions(decodeBatch(hex(raw)), { prev, last }), code)); // prettier-ignore
   });
 
   test.each([zstdNode, zstdPortable])('batches, packed: unpacker %#', (zstd) => {
@@ -568,7 +570,7 @@ const NO_VECTOR: Partial<Record<ErrorCode, string>> = {
   internal: 'a fault of the peer itself',
   'wrong-space': 'a joiner says it, when PAIRED names another space than the link: it takes a conversation',
   'unknown-space': 'it takes a peer that lacks the space',
-  'bad-request': 'kept for requests of later versions',
+  'bad-request': 'it takes a sender that cannot serve what was asked, a filter say',
   'pairing-rejected': 'it takes a person',
   'pairing-pending': 'it takes a person who has not answered yet',
 };

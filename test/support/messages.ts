@@ -1,6 +1,6 @@
 /** Arbitrary messages of every type. */
 import fc from 'fast-check';
-import { BATCH_RAW_BYTES_MAX } from '../../protocol/constants.ts';
+import { BATCH_RAW_BYTES_MAX, PROTOCOL_VERSION } from '../../protocol/constants.ts';
 import type { Fault, Message, MessageName, SpaceState, StartsFrom } from '../../protocol/messages.ts';
 import { ROLES } from '../../protocol/membership.ts';
 import { isName, isSubject } from '../../protocol/value.ts';
@@ -14,13 +14,17 @@ const space: fc.Arbitrary<SpaceState> = fc.record({
   head: count,
   digest: bytes(32),
 });
-const spaces = fc.array(space, { maxLength: 3 });
+const hexOf = (key: Uint8Array): string => Buffer.from(key).toString('hex');
+const spaces = fc.uniqueArray(space, { maxLength: 3, selector: (each) => hexOf(each.space) });
 const from: fc.Arbitrary<StartsFrom> = fc.oneof(
   fc.record({ kind: fc.constant('all' as const) }),
   fc.record({ kind: fc.constant('cursor' as const), epoch: bytes(8), seq: count }),
   fc.record({
     kind: fc.constant('vector' as const),
-    heads: fc.array(fc.record({ chain: bytes(16), seq: count, id: bytes(32) }), { maxLength: 3 }),
+    heads: fc.uniqueArray(fc.record({ chain: bytes(16), seq: count.filter((seq) => seq > 0), id: bytes(32) }), {
+      maxLength: 3,
+      selector: ({ chain }) => hexOf(chain),
+    }),
   }),
 );
 const fault: fc.Arbitrary<Fault> = fc.record({
@@ -39,7 +43,7 @@ const subscription = { subscription: count, space: bytes(32), from, live: fc.boo
 export const messageByName: { readonly [N in MessageName]: fc.Arbitrary<Extract<Message, { type: N }>> } = {
   HELLO: fc.record({
     type: fc.constant('HELLO'),
-    version: count,
+    version: fc.constant(PROTOCOL_VERSION),
     name,
     agent: name,
     capabilities: fc.array(name, { maxLength: 5 }),
