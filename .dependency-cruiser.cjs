@@ -1,4 +1,4 @@
-// Imports go one way: web → client → protocol and server → client → protocol.
+// Imports go one way: web → client → protocol and server → client → protocol; server → conformance → protocol.
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
@@ -14,7 +14,7 @@ module.exports = {
       severity: 'error',
       comment: 'What third parties must do the same depends on nothing of ours.',
       from: { path: '^protocol/' },
-      to: { path: '^(client|server|web|bench|test)/' },
+      to: { path: '^(client|server|conformance|web|bench|test)/' },
     },
     {
       name: 'protocol-has-no-platform',
@@ -34,7 +34,7 @@ module.exports = {
       name: 'client-knows-no-server',
       severity: 'error',
       from: { path: '^client/' },
-      to: { path: '^(server|web|bench|test)/' },
+      to: { path: '^(server|conformance|web|bench|test)/' },
     },
     {
       name: 'client-has-a-platform-folder',
@@ -49,6 +49,13 @@ module.exports = {
       comment: 'The log engine knows spaces, connections and peers no more than a store does.',
       from: { path: '^client/replica/' },
       to: { path: '^client/', pathNot: '^client/(replica/|store\\.ts$|tables\\.ts$)' },
+    },
+    {
+      name: 'conformance-knows-no-insides',
+      severity: 'error',
+      comment: 'It judges what comes over a socket. Of ours it uses the protocol, and the primitives of Node.',
+      from: { path: '^conformance/' },
+      to: { path: '^(client/(?!platform/)|server|web|bench|test)/' },
     },
     { name: 'server-knows-no-web', severity: 'error', from: { path: '^server/' }, to: { path: '^(web|bench|test)/' } },
     {
@@ -74,7 +81,7 @@ module.exports = {
     {
       name: 'not-to-dev-dep',
       severity: 'error',
-      from: { path: '^(protocol|client|server|web|bin)/' },
+      from: { path: '^(protocol|client|server|conformance|web|bin)/' },
       to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], pathNot: 'node_modules/@types/' },
     },
     { name: 'not-to-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
 import { EXIT, reportError } from './command.ts';
 import { conflictsCommand } from './conflicts.ts';
+import { conformanceCommand } from './conformance.ts';
 import { demoCommand } from './demo.ts';
 import { devicesCommand } from './devices.ts';
 import { doctorCommand } from './doctor.ts';
@@ -40,6 +41,7 @@ const COMMANDS = [
   importCommand,
   exportCommand,
   demoCommand,
+  conformanceCommand,
 ];
 
 function buildProgram(): Command {

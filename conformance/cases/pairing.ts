@@ -1,0 +1,4 @@
+/** TBD */
+import type { Case } from '../case.ts';
+
+export const pairingCases: readonly Case[] = [];
