@@ -152,8 +152,10 @@ export class Following {
   onEnded({ space: id, fault }: Extract<Effect, { type: 'ended' }>): void {
     const space = this.#host.space(id);
     if (!space || fault === null) return;
-    this.#followed.delete(space.hex);
     countRefusal(this.#host.counters, fault.code);
+    // What they can't serve they won't on this connection, however often they greet.
+    if (fault.code === 'bad-request') return;
+    this.#followed.delete(space.hex);
     // Once: one that refuses whatever it is asked would be sent the whole vector again and again.
     if (!fault.code.startsWith('cursor-') || this.#refusedCursor.has(space.hex)) return;
     this.#refusedCursor.add(space.hex);

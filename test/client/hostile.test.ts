@@ -841,6 +841,22 @@ describe('a subscription', () => {
     await expectUnharmed();
   });
 
+  test.each([
+    ['bad-request', 0],
+    ['unknown-space', 1],
+    ['code-of-the-future', 1],
+  ] as const)('of ours that ends with %s: is it asked for again after another HELLO?', async (code, again) => {
+    const { raw } = await member('mallory');
+    const subscription = await raw.greet(home.id);
+    const fault = { code, retry: false, afterMs: 0, text: '', detail: {} };
+    raw.send({ type: 'UNSUBSCRIBED', subscription, fault });
+    raw.hello([{ space: home.id, epoch: bytesOf('e', 8), head: 0, digest: bytesOf('d', 32) }]);
+    // It is answered in order, so whatever came of the HELLO has come by then.
+    raw.send(subscribe(7, { live: false, from: { kind: 'vector', heads: [] } }));
+    await raw.next('CAUGHT_UP');
+    expect(raw.received.filter(({ type }) => type === 'SUBSCRIBE_ALL')).toHaveLength(1 + again);
+  });
+
   test('a vector with another head is a fork', async () => {
     const { raw } = await member('mallory');
     await raw.next('HELLO');
