@@ -1,19 +1,23 @@
 """
-This peer against the test vectors in test/vectors: /usr/bin/python3 examples/python/test_vectors.py
+This peer against the worked examples of docs/PROTOCOL.md and the vectors in test/vectors: /usr/bin/python3 examples/python/test_vectors.py
 
 It prints what differs, and how many cases were compared.
 """
 
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-VECTORS = HERE.parent.parent / "test/vectors"
+ROOT = HERE.parent.parent
+VECTORS = ROOT / "test/vectors"
 sys.path.insert(0, str(HERE))
 
-from tidelog import batch, commit, ids, link, messages, values  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # noqa: E402
+
+from tidelog import batch, commit, ids, link, messages, noise, values  # noqa: E402
 from tidelog.errors import Fault  # noqa: E402
 from tidelog.membership import Members, facts_of  # noqa: E402
 from tidelog.merge import Dot, Past, State  # noqa: E402
@@ -205,8 +209,70 @@ def refused(each):
             store.close()
 
 
+def example(name):
+    """One of the worked examples of the page, as {label: value}."""
+    text = (ROOT / "docs/PROTOCOL.md").read_text()
+    block = re.search(rf"<!-- example: {re.escape(name)} -->\s+```text\n(.*?)```", text, re.S).group(1)
+    out, key = {}, None
+    for line in block.splitlines():
+        label, mark, value = line.partition(" = ")
+        if mark and not line.startswith("    "):
+            key, line = label.strip(), value
+            out[key] = ""
+        out[key] += line.strip()
+    return out
+
+
+def examples():
+    one = example("device ID")
+    key = ids.public_key(data(one["seed"]))
+    compare("example: public key", key.hex(), one["public key"])
+    compare("example: device ID", ids.device_id(key), one["device ID"])
+    compare("example: device ID read", ids.parse_device_id(one["device ID"].lower().replace("O", "0")), key)
+    one_space = example("space")
+    space = ids.space_id(data(one_space["owner key"]), data(one_space["salt"]))
+    compare("example: space id", space.hex(), one_space["space id"])
+    prev, nonce = commit.ZEROS, data(example("commit 1")["nonce"])
+    for seq in (1, 2):
+        given = example(f"commit {seq}")
+        body = commit.parse_body(data(given["body"]), b"")
+        header = commit.header(space, key, nonce, seq, prev, body.hash)
+        signature = commit.sign_commit(data(one["seed"]), header)
+        prev = commit.commit_id(header, signature)
+        compare(f"example: commit {seq}, body hash", body.hash.hex(), given["body hash"])
+        compare(f"example: commit {seq}, header", header.hex(), given["header"])
+        compare(f"example: commit {seq}, signature", signature.hex(), given["signature"])
+        compare(f"example: commit {seq}, id", prev.hex(), given["commit id"])
+    given = example("batch")
+    _, entries = batch.decode_batch(space, data(given["batch data"]))
+    compare("example: batch read", entries[-1].id, prev)
+    rows = [(e.device, e.nonce, e.seq, e.prev, e.body.data, None, None, e.signature) for e in entries]
+    compare("example: batch written", batch.encode_batch(rows).hex(), given["batch data"])
+    given = example("digest")
+    compare("example: digest of nothing", ids.digest({}).hex(), given["of no chain"])
+    compare("example: digest", ids.digest({entries[-1].chain: (2, prev)}).hex(), given["of the chain at seq 2"])
+    given = example("handshake")
+    private = {n: X25519PrivateKey.from_private_bytes(data(given[f"initiator {n}"])) for n in ("static", "ephemeral")}
+    channel = noise.Initiator(data(given["initiator seed"]), None, private["static"], private["ephemeral"])
+    compare("example: handshake, message 1", channel.message_1().hex(), given["message 1"])
+    channel.read(data(given["message 2"]))
+    compare("example: handshake, message 3", channel.message_3().hex(), given["message 3"])
+    compare("example: handshake hash", channel.hash.hex(), given["handshake hash"])
+    compare("example: digits", noise.digits(channel.hash), given["digits"])
+    frame = noise.Frames(channel.send, channel.receive).seal(data(given["HEARTBEAT, encoded"]))[0]
+    compare("example: first frame", frame.hex(), given["first frame, sealed"])
+    proof = example("pairing")
+    parsed = link.parse_link(proof["link"])
+    compare("example: link", (parsed.invite.hex(), parsed.secret.hex()), (proof["invite id"], proof["secret"]))
+    compare("example: proof", link.proof(parsed.secret, channel.hash, data(proof["joiner key"])).hex(), proof["proof"])
+    for name in ("HELLO", "HEARTBEAT", "SUBSCRIBE_ALL", "SUBSCRIBE", "BATCH", "CAUGHT_UP", "ACK", "UNSUBSCRIBE",
+                 "UNSUBSCRIBED", "PAIR", "PAIRED", "REFUSED", "ERROR"):  # fmt: skip
+        kind, fields = messages.decode_message(data(example(name)["bytes"]))
+        compare(f"example: {name}", messages.encode_message(kind, *fields).hex(), example(name)["bytes"])
+
+
 def main():
-    for part in (identity, commits, batches, wire, merging, members):
+    for part in (examples, identity, commits, batches, wire, merging, members):
         try:
             part()
         except Exception as error:  # a vector of a form that this doesn't know

@@ -1,23 +1,23 @@
-"""The command line: python3 -m tidelog COMMAND … --data DIR"""
+"""The command line: python3 -m tidelog --data DIR COMMAND …"""
 
 import argparse
 import asyncio
 import base64
 import json
-import os
+import signal
+import sqlite3
 import sys
 
 from . import ids
 from .commit import parse_body
-from .errors import RETRY, Fault
+from .errors import Fault
 from .link import parse_link
-from .peer import pause, reach
-from .replica import Replica
+from .run import Runner, open_replica
 from .store import Store
 
 
 def as_json(value):
-    """For people and scripts. Bytes have no JSON; they are shown as {"$bytes": base64url}."""
+    """On one line. Bytes have no JSON; they are shown as {"$bytes": base64url}."""
 
     def plain(value):
         if type(value) is bytes:
@@ -35,186 +35,163 @@ def note(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def open_replica(store):
-    space = store.get("space")
-    if space is None:
-        raise Fault("data-missing", "join first")
-    return Replica(store, space, warn=note)
+# Commands that connect
 
 
 async def join(store, args):
     link = parse_link(args.link)
     if store.get("space") not in (None, link.space):
-        raise Fault("data-in-use", "this folder holds another space")
-    connection = await reach(store.seed, args.name, link.addresses, link.device, live=False, say=say)
-    try:
-        _, name, role = await connection.join(link)
-        if store.get("space") is None:
-            store.put(space=link.space, epoch=os.urandom(8), name=args.name)
-        store.put(remote=link.device, origins=json.dumps(link.addresses))
-        say(f"joined {name} as {role}")
-        connection.replica = open_replica(store)
-        await connection.run()
-        report(connection)
-    except Fault as fault:
-        await connection.close(fault)
-        raise
-    await connection.close()
-
-
-def report(connection):
-    replica = connection.replica
-    say(f"entries {connection.entries} new {connection.fresh} sent {connection.sent} batches {connection.batches}")
-    say(f"digest {replica.digest().hex()}")
-    if connection.remote_digest:
-        say(f"theirs {connection.remote_digest.hex()}")
-
-
-async def connect(store, replica, live, origin=None):
-    """With the device that let this one in, or at another origin with any that is a member by our log."""
-    origins, device = json.loads(store.get("origins")), store.get("remote")
-    if origin:
-        origins, device = [origin], None
-    connection = await reach(store.seed, store.get("name"), origins, device, replica=replica, live=live, say=say)
-    try:
-        if replica.role_of(connection.device) is None and replica.head:
-            raise Fault("not-paired")
-        await connection.run()
-    except Fault as fault:
-        await connection.close(fault)
-        raise
-    except asyncio.CancelledError:
-        await connection.close()
-        raise
-    await connection.close()
-    return connection
+        raise Fault("wrong-space", "this folder holds another space")
+    runner = Runner(store, say, note)
+    await runner.once(link.addresses, link.device, False, link, args.name)
+    report(runner)
 
 
 async def sync(store, args):
-    report(await connect(store, open_replica(store), live=False, origin=args.connect))
+    """With the device that let this one in, or with any member at another origin."""
+    runner = Runner(store, say, note)
+    runner.replica = open_replica(store, note)
+    origins, device = json.loads(store.get("origins")), store.get("remote")
+    await runner.once([args.connect] if args.connect else origins, None if args.connect else device, False)
+    report(runner)
 
 
-async def follow(store, args):
-    """Prints what comes, for ever. Reads the log on from where it stands, so that nothing is printed that isn't stored."""
-    replica = open_replica(store)
-    printed = replica.head
+def report(runner):
+    session = runner.session
+    say(f"entries {session.entries} new {session.fresh} sent {session.sent}")
+    say(f"digest {runner.replica.digest().hex()}")
+    say(f"theirs {session.remote.digest.hex()}")
 
-    def show():
-        nonlocal printed
-        for row in store.read(printed).fetchall():
-            printed, chain, seq, data, device = row[0], row[1], row[2], row[5], row[9]
-            changes = parse_body(data, chain).changes if data is not None else None
-            say(f"commit {printed} {ids.device_id(device)[:7]} {seq} {as_json(changes)}")
 
-    replica.on_growth.append(show)
-    attempt = 0
-    while True:
-        head = replica.head
+async def run(store, args):
+    link = parse_link(args.link)
+    runner = Runner(store, say if args.verbose else lambda text: None, note)
+    if store.get("space") is not None:
+        runner.replica = open_replica(store, note)
+    await runner.for_ever(link, args.name)
+
+
+def until_stopped(coroutine):
+    """Runs it until SIGTERM or SIGINT, which end it in good order."""
+
+    async def run():
+        task = asyncio.current_task()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, task.cancel)
         try:
-            await connect(store, replica, live=True)
-        except Fault as fault:
-            note(str(fault))
-            if fault.code not in RETRY:
-                raise
-        attempt = 0 if replica.head > head else attempt + 1
-        await asyncio.sleep(pause(attempt))
+            await coroutine
+        except asyncio.CancelledError:
+            pass
+
+    asyncio.run(run())
 
 
-def pairs(texts):
-    out = {}
-    for text in texts:
-        key, mark, value = text.partition("=")
-        if not mark:
-            raise Fault("bad-argument", text)
-        try:
-            out[key] = json.loads(value)
-        except ValueError:
-            out[key] = value
-    return out
+# Commands that write
+
+
+def parsed(text):
+    try:
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False)  # NaN and Infinity, which Python takes, are no JSON
+        return value
+    except ValueError:
+        raise Fault("bad-json", text) from None
 
 
 def write(store, args):
-    replica = open_replica(store)
+    replica = open_replica(store, note)
     if args.command == "set":
-        ops = {"set": pairs(args.values)}
+        ops = {"set": {args.property: parsed(args.json)}}
     elif args.command == "inc":
         ops = {"inc": {args.property: args.by}}
     elif args.command in ("add", "remove"):
-        ops = {args.command: {args.property: [pairs([f"={value}"])[""] for value in args.values]}}
+        ops = {args.command: {args.property: [parsed(each) for each in args.json]}}
     else:
         ops = {"destroy": True}
     entry = replica.commit([[args.subject, ops]])
     say(f"commit {entry.seq} {entry.id.hex()}")
 
 
+# Commands that read; also beside a `run`
+
+
 def read(store, args):
-    replica = open_replica(store)
+    replica = open_replica(store, note)
     state = replica.state
-    if args.command == "digest":
+    if args.command == "get":
+        say(as_json(state.get(args.subject) or None))
+    elif args.command == "conflicts":
+        for name, others in state.conflicts(args.subject).items():
+            say(f"{name} {as_json(others)}")
+    elif args.command == "digest":
         say(replica.digest().hex())
     elif args.command == "ls":
         for subject in state.list(args.prefix):
             say(subject)
-    elif args.command == "get":
-        if args.subject not in state.subjects:
-            raise Fault("not-found", args.subject)
-        say(as_json(state.get(args.subject)))
-        for name, others in state.conflicts(args.subject).items():
-            say(f"conflict {name} {as_json(others)}")
     elif args.command == "export":
         for subject in state.list(args.prefix):
             if not subject.startswith("~"):
                 say(as_json({"subject": subject, **state.export(subject)}))
-    elif args.command == "vector":
-        for chain, (seq, id) in sorted(replica.vector().items()):
-            say(f"{chain.hex()} {seq} {id.hex()}")
+    elif args.command == "log":
+        for position, chain, seq, _, _, body, _, _, _, device, _ in store.read():
+            changes = parse_body(body, chain).changes if body is not None else None
+            say(f"{position} {ids.device_id(device)[:7]} {seq} {as_json(changes)}")
 
 
-def main():
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--data", required=True, help="data folder")
+CONNECT = {"join": join, "sync": sync, "run": run}
+WRITE = ("set", "inc", "add", "remove", "rm")
+
+
+def arguments():
     parser = argparse.ArgumentParser(prog="tidelog")
+    parser.add_argument("--data", required=True, help="data folder")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name, help, *arguments):
-        sub = commands.add_parser(name, help=help, parents=[shared])
+        sub = commands.add_parser(name, help=help)
         for argument, options in arguments:
             sub.add_argument(argument, **options)
 
     one, many = {}, {"nargs": "+"}
-    prefix = ("prefix", {"nargs": "?", "default": ""})
-    command("join", "pair by a link, and sync", ("link", one), ("--name", {"default": "python"}))
+    subject, property, prefix = ("subject", one), ("property", one), ("prefix", {"nargs": "?", "default": ""})
+    link, name = ("link", one), ("--name", {"default": "python"})
+    verbose = ("--verbose", {"action": "store_true", "help": "say what goes on"})
+    command("run", "pair if need be, then follow and serve until stopped", link, name, verbose)
+    command("join", "pair by a link, get and give everything, then end", link, name)
     command("sync", "get and give everything, then end", ("--connect", {"help": "with the node at this origin"}))
-    command("follow", "stay connected, and print what comes")
-    command("set", "set properties; a value that is JSON is taken as JSON", ("subject", one), ("values", many))
-    command("inc", "add to a counter", ("subject", one), ("property", one), ("by", {"type": int}))
-    command("add", "add values to a set", ("subject", one), ("property", one), ("values", many))
-    command("remove", "remove values from a set", ("subject", one), ("property", one), ("values", many))
-    command("rm", "destroy a resource", ("subject", one))
-    command("get", "print a resource, and its conflicts", ("subject", one))
+    command("set", "set a property", subject, property, ("json", one))
+    command("inc", "add to a counter", subject, property, ("by", {"type": int}))
+    command("add", "add values to a set", subject, property, ("json", many))
+    command("remove", "remove values from a set", subject, property, ("json", many))
+    command("rm", "destroy a resource", subject)
+    command("get", "print a resource as JSON, null if there is none", subject)
+    command("conflicts", "print the values that lost, by property", subject)
     command("ls", "list subjects", prefix)
     command("export", "print resources, one JSON object per line", prefix)
+    command("log", "print all commits")
     command("digest", "print the digest of the log")
-    command("vector", "print the heads of the chains")
-    args = parser.parse_args()
+    return parser.parse_args()
 
+
+def main():
+    args = arguments()
     try:
-        store = Store(args.data)
+        store = Store(args.data, writes=args.command in CONNECT or args.command in WRITE)
         try:
-            run = {"join": join, "sync": sync, "follow": follow}.get(args.command)
-            if run:
-                asyncio.run(run(store, args))
-            elif args.command in ("get", "ls", "export", "digest", "vector"):
-                read(store, args)
-            else:
+            if args.command in CONNECT:
+                until_stopped(CONNECT[args.command](store, args))
+            elif args.command in WRITE:
                 write(store, args)
+            else:
+                read(store, args)
         finally:
             store.close()
     except Fault as fault:
-        note(str(fault))
+        note(fault.line)
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except (OSError, sqlite3.Error) as error:
+        note(Fault("store-failed", str(error)).line)
+        return 1
     return 0
 
 

@@ -44,12 +44,12 @@ def unpack(codec, raw_bytes, data):
     if frame.window_size > RAW_BYTES_MAX:
         _bad("a window too large")
     _check_blocks(data, frame.window_size)
-    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    # Never more than one byte too many: what is packed in 2 MB could unpack to gigabytes.
     try:
-        raw = unpacker.decompress(data)
+        raw = zstandard.ZstdDecompressor().stream_reader(data).read(raw_bytes + 1)
     except zstandard.ZstdError as error:
         _bad(str(error))
-    if len(raw) != raw_bytes or unpacker.unused_data:
+    if len(raw) != raw_bytes:
         _bad("the sizes differ")
     return raw
 
@@ -80,11 +80,11 @@ def pack(raw, zstd):
     return 0, raw
 
 
-def decode_batch(space, raw):
+def decode_batch(space, raw, span=ENTRIES_MAX):
     """
     The entries of a batch for one that holds the whole space, linked and with every run's last signature
     verified. Returns ([(chain id, device, nonce, seq before, id before)], [Entry]). Gaps are checked like
-    the rest, and then refused.
+    the rest, and then refused. `span` is how far the batch moves the cursor, and so the most that can be in it.
     """
     if len(raw) > RAW_BYTES_MAX:
         raise Fault("batch-too-large")
@@ -99,6 +99,8 @@ def decode_batch(space, raw):
         _bad("not of its form")
     if len(entries) > ENTRIES_MAX:
         raise Fault("batch-too-large")
+    if len(entries) > span:
+        _bad("more entries than the cursor moves")
 
     chains = []
     for each in listed:

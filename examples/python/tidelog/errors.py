@@ -1,4 +1,4 @@
-"""Faults and their codes (section 14)."""
+"""Faults: everything that the protocol has a code for (section 14)."""
 
 CLOSE_CODES = {
     "bad-handshake": 4001, "bad-frame": 4002, "bad-message": 4003, "message-too-large": 4004,
@@ -11,6 +11,7 @@ CLOSE_CODES = {
     "invite-unknown": 4040, "invite-expired": 4041, "invite-used": 4042, "invite-wrong-secret": 4043,
     "invite-dead": 4044, "pairing-rejected": 4045,
 }  # fmt: skip
+CODES = {number: code for code, number in CLOSE_CODES.items()}
 
 RETRY = {"timeout", "too-many", "shutting-down", "internal", "cursor-mismatch", "cursor-epoch",
          "cursor-too-old", "cursor-too-new", "pairing-pending", "not-a-member", "data-in-use",
@@ -21,14 +22,26 @@ SILENT = {"bad-handshake", "wrong-device", "self-connect", "bad-frame", "message
 
 
 class Fault(Exception):
-    """Something that the protocol has a code for."""
+    """`remote`: the other side said so, and isn't told. `retry` is asked for where the code is one we don't know."""
 
-    def __init__(self, code, text="", remote=False):
+    def __init__(self, code, text="", remote=False, retry=None):
         super().__init__(f"{code}: {text}" if text else code)
-        self.code = code
-        self.text = text
-        self.remote = remote  # the other side said so
+        self.code, self.text, self.remote = code, text, remote
+        known = code in RETRY or code in CLOSE_CODES
+        self.retry = code in RETRY if known or retry is None else retry
 
-    def encode(self):
+    @classmethod
+    def told(cls, fault):
+        """The fault that a message carries: [code, retry, after, text, detail], and perhaps more."""
+        code, retry, _, text, _ = fault[:5]
+        return cls(code, text, remote=True, retry=retry)
+
+    def encode(self, detail=None):
         """The fault as a message carries it (section 11)."""
-        return [self.code, self.code in RETRY, 0, self.text or self.code, {}]
+        return [self.code, self.code in RETRY, 0, self.text or self.code, detail or {}]
+
+    @property
+    def line(self):
+        """For people, on one line: the text may be the other side's, who could put anything into it."""
+        text = "".join(c if c.isprintable() else " " for c in str(self))
+        return text if len(text) <= 300 else text[:300] + "…"

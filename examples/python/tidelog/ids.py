@@ -77,7 +77,8 @@ def device_id(key):
 
 
 def parse_device_id(text):
-    text = "".join(text.split()).replace("-", "").upper()
+    text = "".join(text.split()).replace("-", "")
+    text = text.upper() if text.isascii() else ""  # outside of ASCII, letters exist that have an upper case in it
     text = text.replace("0", "O").replace("1", "I").replace("8", "B")
     if len(text) != 56 or any(c not in ALPHABET for c in text):
         raise Fault("bad-device-id")

@@ -13,7 +13,6 @@ CREDIT_DEFAULT, CREDIT_MIN, CREDIT_MAX = 4_194_304, 2_097_152, 1_073_741_824
 LIMITS = {"message": 4_194_304, "batch": 2_097_152}
 
 SpaceState = namedtuple("SpaceState", "space epoch head digest")
-RemoteFault = namedtuple("RemoteFault", "code retry after_ms text detail")
 
 
 class BadMessage(Exception):
@@ -48,11 +47,17 @@ def _list(value, most):
     need(type(value) is list and len(value) <= most)
 
 
+def _once(value):
+    """Each space, or chain, is listed once."""
+    need(len({each[0] for each in value}) == len(value))
+
+
 def _space_states(value):
     _list(value, 256)
     for each in value:
         need(type(each) is list and len(each) >= 4)
         _bytes(32)(each[0]), _bytes(8)(each[1]), _count(each[2]), _bytes(32)(each[3])
+    _once(value)
 
 
 def _capabilities(value):
@@ -70,7 +75,7 @@ def _limits(value):
 def _from(value):
     if value == 0 and type(value) is int:
         return
-    need(type(value) is list and value)
+    need(type(value) is list and value and is_count(value[0]))
     if value[0] == 1:
         need(len(value) >= 3)
         _bytes(8)(value[1]), _count(value[2])
@@ -80,6 +85,8 @@ def _from(value):
         for each in value[1]:
             need(type(each) is list and len(each) >= 3)
             _bytes(16)(each[0]), _count(each[1]), _bytes(32)(each[2])
+            need(each[1] > 0)
+        _once(value[1])
 
 
 def _credit(value):
@@ -88,7 +95,7 @@ def _credit(value):
 
 
 def _filter(value):
-    need(type(value) is list and len(value) >= 2 and value[0] in (0, 1) and is_subject(value[1]))
+    need(type(value) is list and len(value) >= 2 and is_count(value[0]) and value[0] < 2 and is_subject(value[1]))
 
 
 def _fault(value):

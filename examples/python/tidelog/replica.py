@@ -1,21 +1,16 @@
-"""A whole copy of one space: takes batches in, judges and merges them, and writes commits of its own."""
+"""A whole copy of one space: takes batches in, judges and merges them (sections 4.4, 5, 7.4), and writes commits."""
 
 import os
-import time
 
 from . import ids
-from .batch import Entry, decode_batch
+from .batch import ENTRIES_MAX, Entry, decode_batch
+from .clock import Clock, now_us
 from .commit import ZEROS, commit_id, encode_body, founding, header, parse_body, parse_stem, sign_commit
 from .errors import Fault
 from .membership import COUNTS, UNAUTHORIZED, Members, facts_of
 from .merge import Dot, Past, State
 
-AHEAD_MAX_US = 86_400_000_000
 NOTHING = {}
-
-
-def now_us():
-    return time.time_ns() // 1000
 
 
 class Chain:
@@ -30,35 +25,26 @@ class Chain:
 class Replica:
     def __init__(self, store, space, warn=lambda text: None):
         self.store, self.space, self.warn = store, space, warn
-        self.seed = store.seed
-        self.device = ids.public_key(self.seed)
+        self.device = ids.public_key(store.seed)
+        self.epoch = store.get("epoch")
+        self.clock = Clock(store.get("clock") or 0)
         self.on_growth = []  # called after the log grew
-        self.last_time = 0
         self._replay()
 
     # Reading
 
-    @property
-    def epoch(self):
-        return self.store.get("epoch")
-
-    @property
-    def founder(self):
-        return self.members.founder if self.members else None
-
     def vector(self):
         """{chain: (seq, id)}: all that is here."""
-        return {chain: (c.seq, c.id) for chain, c in self.chains.items() if c.seq}
+        return {chain: (c.seq, c.id) for chain, c in self.chains.items()}
 
     def wanted_vector(self):
         """The vector to subscribe from: of a chain with a hole only what is before it, so that others fill it."""
         vector = self.vector()
         for chain, seq in self.holes:
-            if chain in vector and vector[chain][0] >= seq:
-                if seq == 1:
-                    del vector[chain]
-                else:
-                    vector[chain] = seq - 1, self.store.id_at(chain, seq - 1)
+            if seq == 1:
+                vector.pop(chain, None)
+            elif chain in vector and vector[chain][0] >= seq:
+                vector[chain] = seq - 1, self.store.id_at(chain, seq - 1)
         return vector
 
     def digest(self):
@@ -67,151 +53,150 @@ class Replica:
     def role_of(self, device):
         return self.members.role_now(device) if self.members else None
 
-    # The state is a function of the log, and is made from it at the start, and again after a revocation.
+    def is_revoked(self, device):
+        return self.members is not None and self.members.revoked(device)
+
+    # The state is a function of the log: made from it at the start, after a revocation, and when a hole is filled.
 
     def _replay(self):
-        self.chains = {chain: Chain(device, nonce) for chain, device, nonce in self.store.chains()}
-        self.holes = set()
+        self.chains = {}
         self.head = 0
         facts, entries, founder = [], [], None
         for row in self.store.read():
-            position, chain, seq, _, id, data, stem, changes_hash, _, device, _ = row
+            self.head, chain, seq, _, id, data, stem, changes_hash, _, device, nonce = row
             body = parse_body(data, chain) if data is not None else parse_stem(stem, changes_hash, chain)
-            past = self._step(self.chains, chain, seq, id, body)
+            past = _step(self.chains, chain, device, nonce, seq, id, body)
             facts += facts_of(body.changes, device, chain, seq, body.time, past)
             founder = founder or device
             entries.append((device, past, body))
-            self.head = position
-            self._clock(body.time)
         self.members = Members(founder, facts) if founder else None
-        self.state = State()
-        for device, past, body in entries:
-            self._settle(device, past, body)
+        self.state, self.holes = State(), set()
+        with self.store:
+            for device, past, body in entries:
+                self._settle(device, past, body, self.members.verdict(device, past, body.reserved))
 
-    @staticmethod
-    def _step(chains, chain, seq, id, body):
-        """Moves a chain's head over a commit, and gives the commit's past."""
-        old = chains[chain]
-        others = old.others
-        if any(seq > others.get(other, 0) for other, seq in body.deps.items()):
-            others = dict(others)
-            for other, dep in body.deps.items():
-                others[other] = max(dep, others.get(other, 0))
-        chains[chain] = Chain(old.device, old.nonce, seq, id, others)
-        return Past(others, chain, seq)
+    def _settle(self, device, past, body, verdict):
+        """What a commit does: it is applied if it counts, and erased if it is void (section 7.4)."""
+        if verdict == UNAUTHORIZED:
+            raise Fault("unauthorized")
+        if verdict == COUNTS and body.changes is not None:
+            self.state.apply(body.changes, Dot(past.chain, past.seq, body.time, device), past)
+        elif verdict == COUNTS:
+            self.holes.add((past.chain, past.seq))  # somebody withheld its changes (section 5)
+        elif body.data is not None and not body.reserved and self.store.writes:
+            self.store.erase(past.chain, past.seq)
 
-    def _settle(self, device, past, body):
-        """Applies what counts, drops what is void, and notes holes."""
-        if self.members.verdict(device, past, body.reserved) == COUNTS:
-            if body.changes is None:
-                self.holes.add((past.chain, past.seq))
-            else:
-                self.state.apply(body.changes, Dot(past.chain, past.seq, body.time, device), past)
-        elif body.data is not None and not body.reserved:
+    # Taking in (section 5)
+
+    def take(self, raw, cursor=None, span=ENTRIES_MAX):
+        """
+        Takes a batch in, whole or not at all, with the cursor (device, epoch, position) in the same transaction.
+        When it returns, all of it is on the disk. Returns how many entries the batch had, and the last `seq` of each
+        of its chains.
+        """
+        listed, entries = decode_batch(self.space, raw, span)
+        chains, fresh, fills = self._link(listed, entries)
+        members = self._judges(fresh)
+        verdicts = [members.verdict(e.device, past, e.body.reserved) for e, past in fresh]
+        if UNAUTHORIZED in verdicts:
+            raise Fault("unauthorized")
+        # Where a revocation came, older commits are judged again; only then, since what a commit's author had seen
+        # is here before it.
+        anew = fills or (self.members and members.cuts != self.members.cuts)
+        before = len(self.holes)
+        try:
             with self.store:
-                self.store.erase(past.chain, past.seq)
+                for position, ((entry, past), verdict) in enumerate(zip(fresh, verdicts), self.head + 1):
+                    self.store.append(position, entry, keep_body=verdict == COUNTS or entry.body.reserved)
+                    if not anew:
+                        self._settle(entry.device, past, entry.body, verdict)
+                for entry in fills:
+                    self.store.fill(entry.chain, entry.seq, entry.body.data)
+                if cursor:
+                    self.store.set_cursor(*cursor)
+                self._observe(fresh)
+                if anew:
+                    self._replay()
+        except Exception:
+            self._replay()  # the store is as before, and so must the state be
+            raise
+        if not anew:
+            self.chains, self.members, self.head = chains, members, self.head + len(fresh)
+        if len(self.holes) > before:
+            self.warn(f"the contents of {len(self.holes)} commits were withheld")
+        if fresh or fills:
+            self._grew()
+        return len(entries), {entry.chain: entry.seq for entry in entries}
 
-    def _clock(self, time):
-        if time <= now_us() + AHEAD_MAX_US:
-            self.last_time = max(self.last_time, time)
-
-    # Taking in (section 5). A batch is taken whole or not at all.
-
-    def take(self, raw, cursor=None):
-        """
-        Verifies a batch and stores what is new of it, with the cursor (device, epoch, position), in one
-        transaction. When it returns, all of it is on the disk. Returns how many entries the batch had, and the
-        last `seq` of each of its chains.
-        """
-        listed, entries = decode_batch(self.space, raw)
+    def _link(self, listed, entries):
+        """What of a batch is new, and fits to what is here: (chains after it, [(entry, past)], holes that it fills)."""
         for chain, _, _, seq, before in listed:
-            head = self.chains[chain].seq if chain in self.chains else 0
-            if seq > head:
+            if seq > (self.chains[chain].seq if chain in self.chains else 0):
                 raise Fault("unlinked")
             if seq and self.store.id_at(chain, seq) != before:
                 raise Fault("fork")
-
-        chains, facts, fresh, fills = dict(self.chains), [], [], []
-        founder = self.founder
+        chains, fresh, fills = dict(self.chains), [], []
         for entry in entries:
             mine = chains.get(entry.chain)
-            if mine is None:
-                mine = chains[entry.chain] = Chain(entry.device, entry.nonce)
-            if entry.seq <= mine.seq:
-                if entry.seq == mine.seq and entry.id != mine.id:
+            if mine and entry.seq <= mine.seq:  # it is here already
+                if entry.seq > 1 and entry.prev != self.store.id_at(entry.chain, entry.seq - 1):
                     raise Fault("fork")
-                if entry.seq > 1 and entry.prev != self._id(fresh, entry.chain, entry.seq - 1):
+                if entry.seq == mine.seq and entry.id != mine.id:
                     raise Fault("fork")
                 if (entry.chain, entry.seq) in self.holes and entry.body.data is not None:
                     if entry.id == self.store.id_at(entry.chain, entry.seq):
                         fills.append(entry)
                 continue
-            if entry.prev != mine.id:
+            if mine and entry.prev != mine.id:
                 raise Fault("fork")
-            if founder is None:
-                founder = self._founded(entry)
+            if not chains:
+                self._check_founding(entry)
             for other, seq in entry.body.deps.items():
                 if other not in chains or chains[other].seq < seq:
                     raise Fault("causal-gap")
-            past = self._step(chains, entry.chain, entry.seq, entry.id, entry.body)
-            facts += facts_of(entry.body.changes, entry.device, entry.chain, entry.seq, entry.body.time, past)
-            fresh.append((entry, past))
+            fresh.append((entry, _step_over(chains, entry)))
+        return chains, fresh, fills
 
-        members = Members(founder, self.members.facts + facts if self.members else facts) if facts else self.members
-        verdicts = [members.verdict(e.device, past, e.body.reserved) for e, past in fresh]
-        if UNAUTHORIZED in verdicts:
-            raise Fault("unauthorized")
-
-        with self.store:
-            for position, ((entry, _), verdict) in enumerate(zip(fresh, verdicts), self.head + 1):
-                self.store.append(position, entry, keep_body=verdict == COUNTS or entry.body.reserved)
-            for entry in fills:
-                self.store.fill(entry.chain, entry.seq, entry.body.data)
-            if cursor:
-                self.store.set_cursor(*cursor)
-
-        judged_anew = self.members is not None and members.cuts != self.members.cuts
-        self.chains, self.members, self.head = chains, members, self.head + len(fresh)
-        if judged_anew or fills:
-            self._replay()
-        for entry, past in fresh:
-            if not (judged_anew or fills):
-                self._settle(entry.device, past, entry.body)
-            if entry.body.time > now_us() + AHEAD_MAX_US:
-                self.warn(f"a commit of {ids.device_id(entry.device)[:7]} is more than a day ahead")
-            self._clock(entry.body.time)
-            if entry.device == self.device:
-                self.begin_chain()  # others have more of our chain than we had (section 4.2)
-        if self.holes:
-            self.warn(f"the contents of {len(self.holes)} commits were withheld")
-        if fresh:
-            self._grew()
-        return len(entries), {entry.chain: entry.seq for entry in entries}
-
-    def _id(self, fresh, chain, seq):
-        found = self.store.id_at(chain, seq)
-        return found or next((e.id for e, _ in fresh if e.chain == chain and e.seq == seq), None)
-
-    def _founded(self, entry):
+    def _check_founding(self, entry):
         owner, salt, _ = founding(entry.body)
         if entry.seq != 1 or owner != entry.device or ids.space_id(owner, salt) != self.space:
             raise Fault("bad-space")
-        return owner
+
+    def _judges(self, fresh):
+        """The judge that knows also the facts of these new commits."""
+        facts = []
+        for entry, past in fresh:
+            facts += facts_of(entry.body.changes, entry.device, entry.chain, entry.seq, entry.body.time, past)
+        if self.members is None:
+            return Members(fresh[0][0].device, facts) if fresh else None
+        return Members(self.members.founder, self.members.facts + facts) if facts else self.members
+
+    def _observe(self, fresh):
+        now = now_us()
+        own = self._own_chain()
+        for entry, _ in fresh:
+            if not self.clock.observe(entry.body.time, now):
+                self.warn(f"a commit of {ids.device_id(entry.device)[:7]} is more than a day ahead of this clock")
+            if entry.chain == own:
+                self.begin_chain()  # others have more of our chain than we had (section 4.2)
+        if fresh:
+            self.store.put(clock=self.clock.last)
 
     def _grew(self):
         for call in list(self.on_growth):
             call()
 
-    # Writing
+    # Writing (sections 4.2 and 4.4)
 
     def begin_chain(self):
-        """With a new nonce, where our log may have gone back."""
+        """With a new nonce; asked for where our log may have gone back."""
         self.store.put(nonce=os.urandom(8))
 
     def heed_vector(self, vector):
-        """A peer's vector may prove that it has more of our chain than we have."""
+        """A peer's vector may prove that others have more of our chain than we have."""
         own = self._own_chain()
-        if any(chain == own and seq > (self.chains[own].seq if own in self.chains else 0) for chain, seq, _ in vector):
+        head = self.chains[own].seq if own in self.chains else 0
+        if any(chain == own and seq > head for chain, seq, *_ in vector):
             self.begin_chain()
 
     def _own_chain(self):
@@ -219,38 +204,59 @@ class Replica:
         return ids.chain_id(self.space, self.device, nonce) if nonce else None
 
     def commit(self, changes):
-        """Signs and stores a commit of this device. `changes` is [[subject, ops], …]."""
+        """Signs a commit of this device. When it returns, it is on the disk. `changes` is [[subject, ops], …]."""
         role = self.role_of(self.device)
-        if role is None:
-            raise Fault("not-a-member")
         reserved = changes[0][0].startswith("~")
+        if role is None:
+            raise Fault("not-a-member", "sync once with the device that invited this one")
         if role not in ("owner", "writer"):
             raise Fault("read-only")
         if reserved and role != "owner":
             raise Fault("not-an-owner")
-        if self.store.get("nonce") is None:
+        if self._own_chain() is None:
             self.begin_chain()
-        nonce, chain = self.store.get("nonce"), self._own_chain()
-        chains = dict(self.chains)
-        mine = chains.setdefault(chain, Chain(self.device, nonce))
-        # What advanced since our last commit is what our past doesn't cover yet.
-        deps = {c: o.seq for c, o in self.chains.items() if c != chain and o.seq > mine.others.get(c, 0)}
-        time = max(now_us(), self.last_time + 1)
-        entry = Entry()
-        entry.chain, entry.device, entry.nonce, entry.seq, entry.prev = chain, self.device, nonce, mine.seq + 1, mine.id
-        entry.body = parse_body(encode_body(time, deps, changes), chain)
-        entry.header = header(self.space, self.device, nonce, entry.seq, entry.prev, entry.body.hash)
-        entry.signature = sign_commit(self.seed, entry.header)
-        entry.id = commit_id(entry.header, entry.signature)
-        with self.store:
-            self.store.append(self.head + 1, entry, keep_body=True)
-        self.head += 1
-        self.last_time = time
-        past = self._step(chains, chain, entry.seq, entry.id, entry.body)
-        self.chains = chains
-        if entry.body.reserved:
+        entry = self._sign(changes)
+        try:
+            with self.store:
+                self.store.append(self.head + 1, entry, keep_body=True)
+                self.store.put(clock=self.clock.last)
+                if reserved:
+                    self._replay()
+        except Exception:
             self._replay()
-        else:
-            self._settle(self.device, past, entry.body)
+            raise
+        if not reserved:
+            self.head += 1
+            self._settle(self.device, _step_over(self.chains, entry), entry.body, COUNTS)
         self._grew()
         return entry
+
+    def _sign(self, changes):
+        entry = Entry()
+        entry.device, entry.nonce, entry.chain = self.device, self.store.get("nonce"), self._own_chain()
+        head = self.chains.get(entry.chain) or Chain(entry.device, entry.nonce)
+        entry.seq, entry.prev = head.seq + 1, head.id
+        # To be named is what advanced since our last commit: what our past doesn't cover yet.
+        others = {chain: other.seq for chain, other in self.chains.items() if chain != entry.chain}
+        deps = {chain: seq for chain, seq in others.items() if seq > head.others.get(chain, 0)}
+        body = encode_body(self.clock.tick(now_us()), deps, changes)
+        entry.body = parse_body(body, entry.chain)
+        entry.header = header(self.space, entry.device, entry.nonce, entry.seq, entry.prev, entry.body.hash)
+        entry.signature = sign_commit(self.store.seed, entry.header)
+        entry.id = commit_id(entry.header, entry.signature)
+        return entry
+
+
+def _step_over(chains, entry):
+    return _step(chains, entry.chain, entry.device, entry.nonce, entry.seq, entry.id, entry.body)
+
+
+def _step(chains, chain, device, nonce, seq, id, body):
+    """Moves a chain's head over a commit, and gives the commit's past."""
+    others = chains[chain].others if chain in chains else NOTHING
+    if any(dep > others.get(other, 0) for other, dep in body.deps.items()):
+        others = dict(others)
+        for other, dep in body.deps.items():
+            others[other] = max(dep, others.get(other, 0))
+    chains[chain] = Chain(device, nonce, seq, id, others)
+    return Past(others, chain, seq)

@@ -1,4 +1,4 @@
-"""The store: one SQLite file and the device's key in a folder that one process at a time may use."""
+"""The store: a folder with the device's key and one SQLite file, which one process at a time may write."""
 
 import fcntl
 import os
@@ -20,33 +20,53 @@ CREATE TABLE IF NOT EXISTS cursors (device BLOB PRIMARY KEY, epoch BLOB, positio
 
 
 class Store:
-    def __init__(self, folder):
+    """With `writes` false it only reads, also beside a process that writes."""
+
+    def __init__(self, folder, writes=True):
+        self.writes, self.lock, self.depth = writes, None, 0
+        path = os.path.join(folder, "log.sqlite")
+        if writes:
+            self._own(folder)
+        elif not os.path.exists(path):
+            raise Fault("data-missing", folder)
+        self.seed = self._key(os.path.join(folder, "device.key"))
+        self.db = sqlite3.connect(path, isolation_level=None)
+        if writes:
+            # With FULL, what COMMIT returned from is on the disk: only then may an ACK be sent (section 11.7).
+            self.db.execute("PRAGMA journal_mode=WAL")
+            self.db.execute("PRAGMA synchronous=FULL")
+            self.db.executescript(SCHEMA)
+        else:
+            self.db.execute("PRAGMA query_only=ON")
+
+    def _own(self, folder):
         os.makedirs(folder, mode=0o700, exist_ok=True)
         self.lock = open(os.path.join(folder, "lock"), "w")
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Fault("data-in-use") from None
-        self.seed = self._key(os.path.join(folder, "device.key"))
-        self.db = sqlite3.connect(os.path.join(folder, "log.sqlite"), isolation_level=None)
-        # With FULL, what COMMIT returned from is on the disk: only then may an ACK be sent (section 11.7).
-        self.db.execute("PRAGMA journal_mode=WAL")
-        self.db.execute("PRAGMA synchronous=FULL")
-        self.db.executescript(SCHEMA)
+            self.lock.close()
+            raise Fault("data-in-use", folder) from None
 
-    @staticmethod
-    def _key(path):
+    def _key(self, path):
+        """Ed25519's seed. It is on the disk, whole, before anything is signed with it."""
         if not os.path.exists(path):
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            os.write(fd, os.urandom(32))
-            os.fsync(fd)
-            os.close(fd)
+            with open(path + ".new", "wb", opener=lambda p, flags: os.open(p, flags, 0o600)) as file:
+                file.write(os.urandom(32))
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(path + ".new", path)
+            for folder in (os.path.dirname(path) or ".", os.path.dirname(os.path.abspath(os.path.dirname(path)))):
+                fd = os.open(folder, os.O_RDONLY)
+                os.fsync(fd)
+                os.close(fd)
         with open(path, "rb") as file:
             return file.read()
 
     def close(self):
         self.db.close()
-        self.lock.close()
+        if self.lock:
+            self.lock.close()
 
     def get(self, key):
         row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -59,17 +79,33 @@ class Store:
 
     # A transaction: `with store:`. May be nested; the outermost one counts.
 
-    depth = 0
-
     def __enter__(self):
         if self.depth == 0:
-            self.db.execute("BEGIN IMMEDIATE")
+            self._run("BEGIN IMMEDIATE" if self.writes else "BEGIN")
         self.depth += 1
 
     def __exit__(self, kind, error, trace):
         self.depth -= 1
-        if self.depth == 0:
-            self.db.execute("COMMIT" if kind is None else "ROLLBACK")
+        if self.depth == 0 and kind is None:
+            try:
+                self._run("COMMIT")
+            except Fault:
+                self._rollback()
+                raise
+        elif self.depth == 0:
+            self._rollback()
+        if isinstance(error, sqlite3.Error):
+            raise _failed(error) from None
+
+    def _run(self, statement):
+        try:
+            self.db.execute(statement)
+        except sqlite3.Error as error:
+            raise _failed(error) from None
+
+    def _rollback(self):
+        if self.db.in_transaction:  # SQLite may have rolled back by itself, as when the disk is full
+            self.db.execute("ROLLBACK")
 
     # The log
 
@@ -105,7 +141,7 @@ class Store:
             (after, limit),
         )
 
-    # Cursors: how far of each device's log is here
+    # Cursors: how far of each device's log is here (section 12.2)
 
     def cursor(self, device):
         return self.db.execute("SELECT epoch, position FROM cursors WHERE device = ?", (device,)).fetchone()
@@ -114,4 +150,10 @@ class Store:
         self.db.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?, ?)", (device, epoch, position))
 
     def forget_cursor(self, device):
-        self.db.execute("DELETE FROM cursors WHERE device = ?", (device,))
+        with self:
+            self.db.execute("DELETE FROM cursors WHERE device = ?", (device,))
+
+
+def _failed(error):
+    full = getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+    return Fault("store-full" if full else "store-failed", str(error))
