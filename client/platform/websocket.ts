@@ -1,6 +1,6 @@
 /** The platform's own WebSocket as a transport: the same in Node and in browsers. */
 import { SUBPROTOCOL } from '../../protocol/constants.ts';
-import { TidelogError } from '../../protocol/errors.ts';
+import { ERRORS, TidelogError } from '../../protocol/errors.ts';
 import type { Transport, TransportHandlers } from '../transport.ts';
 
 /** WebSocket has no event for a drained buffer; while something waits, it is looked at this often. */
@@ -55,7 +55,8 @@ class WebSocketTransport implements Transport {
     this.#socket = socket;
     this.remoteAddress = url;
     socket.onmessage = ({ data }: { data: unknown }) => {
-      // Text is no part of the protocol; the channel refuses the empty message that stands for it.
+      // Text is no part of the protocol, and its close code says so. The channel refuses the empty message that stands for it.
+      if (!(data instanceof ArrayBuffer)) this.close(ERRORS['bad-message'].close!, 'bad-message');
       const bytes = data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(0);
       if (this.#handlers) this.#handlers.onMessage(bytes);
       else this.#early.push(bytes);

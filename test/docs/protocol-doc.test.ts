@@ -6,7 +6,10 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, expect, test } from 'vitest';
+import { MemoryStore } from '../../client/memory-store.ts';
 import { nodeCrypto as crypto } from '../../client/platform/crypto-node.ts';
+import { admitBatch } from '../../client/replica/admit.ts';
+import { View } from '../../client/replica/view.ts';
 import { authenticate } from '../../protocol/authenticate.ts';
 import { decodeBatch, encodeBatch } from '../../protocol/batch.ts';
 import { decodeBody, encodeBody, hashBody } from '../../protocol/body.ts';
@@ -22,6 +25,7 @@ import { decodeMessage, encodeMessage } from '../../protocol/messages.ts';
 import { decodePairLink, encodePairLink, pairDigits, pairProof, syncUrl } from '../../protocol/pair-link.ts';
 import { digest } from '../../protocol/vector.ts';
 import { Network, pair } from '../support/network.ts';
+import { workedExchange } from './exchange.ts';
 
 const path = new URL('../../docs/PROTOCOL.md', import.meta.url);
 const isUpdate = process.env['TIDELOG_UPDATE_DOCS'] === '1';
@@ -369,6 +373,42 @@ test.each(Object.keys(constants.MESSAGE_TYPE))('example: %s', (name) => {
     expect(message?.type).toBe(name);
     return { bytes: toHex(encodeMessage(message!)), means: describeMessage(message!) };
   });
+});
+
+// ---- the worked exchange: `<!-- exchange: name -->`, then a fence that is compared as it stands
+
+const worked = workedExchange({
+  salt: from('space', 'salt'),
+  nonce: from('commit 1', 'nonce'),
+  bodies: [from('commit 1', 'body'), from('commit 2', 'body')],
+});
+
+test.each([...worked.blocks.keys()])('exchange: %s', (name) => {
+  const marker = `<!-- exchange: ${name} -->\n\n`;
+  const at = page.indexOf(marker) + marker.length;
+  const match = /^(?<open>```[a-z]+\n)(?<text>[^]*?)```/.exec(page.slice(at));
+  if (at < marker.length || !match) throw new Error(`PROTOCOL.md has no exchange ${name}`);
+  const { open, text } = match.groups as { open: string; text: string };
+  const expected = worked.blocks.get(name)!;
+  if (isUpdate) page = page.slice(0, at) + open + expected + page.slice(at + open.length + text.length);
+  else expect(text).toBe(expected);
+});
+
+test('the exchange on the page is the whole of it, and its first batch that of section 5', () => {
+  const marked = [...page.matchAll(/<!-- exchange: (.*) -->/g)].map(([, name]) => name!);
+  expect(marked.toSorted()).toEqual([...worked.blocks.keys()].toSorted());
+  expect(toHex(worked.batches[0]!)).toBe(toHex(from('batch', 'batch data')));
+});
+
+test('a receiver that holds nothing takes the batches of the exchange, and comes to the digest that CAUGHT_UP says', () => {
+  const view = new View(crypto, new MemoryStore(), new Uint8Array(32), worked.space, 1);
+  for (const raw of worked.batches) {
+    const { entries } = admitBatch(view, crypto, authenticate(crypto, worked.space, decodeBatch(raw)), 1.8e15);
+    expect(entries.every((entry) => entry.kind === 'commit' && entry.counts)).toBe(true);
+  }
+  const heads = view.chains.map(({ id, seq, head }) => ({ chain: id, seq, id: head }));
+  expect(toHex(digest(crypto, heads))).toBe(toHex(worked.digest));
+  expect(view.roleOf(crypto.ed25519KeyPair(from('pairing', 'joiner seed')).public)).toBe('reader');
 });
 
 test('the byte ranges of the header add up', () => {
