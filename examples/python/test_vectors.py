@@ -17,7 +17,9 @@ sys.path.insert(0, str(HERE))
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # noqa: E402
 
-from tidelog import batch, commit, ids, link, messages, noise, values  # noqa: E402
+from tidelog import batch, commit, ids, link, messages, noise, push, values  # noqa: E402
+from tidelog.channel import sync_url  # noqa: E402
+from tidelog.clock import Clock  # noqa: E402
 from tidelog.errors import Fault  # noqa: E402
 from tidelog.membership import Members, facts_of  # noqa: E402
 from tidelog.merge import Dot, Past, State  # noqa: E402
@@ -112,6 +114,9 @@ def batches():
         compare(f"packed: {each['name']}", got, each["code"])
     for each in load("batches_invalid")["batches"]:
         compare(f"batch: {each['name']}", code(batch.decode_batch, bytes(32), data(each["raw"])), each["code"])
+    for each in load("batches")["spans"] + load("batches_invalid")["spans"]:
+        got = code(batch.decode_batch, bytes(32), data(each["raw"]), each["last"] - each["prev"])
+        compare(f"span: {each['name']}", "bad-batch" if got == "bad-batch" else None, each.get("code"))
     for each in load("runs")["runs"]:
         if any(entry["kind"] == "gap" for entry in each["entries"]):
             continue  # this peer holds the whole space
@@ -160,6 +165,87 @@ def in_order(chains, case, order):
         yield index, data(chains[name]["device"]), each, past
 
 
+def channels():
+    """Of the side that opens the connection, which is the only one that this peer can be."""
+    vectors, bad = load("noise"), load("noise_invalid")
+
+    def initiator(each, expected=None):
+        one = each["initiator"]
+        keys = [X25519PrivateKey.from_private_bytes(data(one[name])) for name in ("static", "ephemeral")]
+        out = noise.Initiator(data(one["seed"]), expected, *keys)
+        out.message_1()
+        return out
+
+    for each in vectors["transcripts"]:
+        one = initiator(each)
+        one.read(data(each["messages"][1]))
+        compare(f"message 3: {each['name']}", one.message_3().hex(), each["messages"][2])
+        compare(f"hash: {each['name']}", one.hash.hex(), each["handshakeHash"])
+        compare(f"digits: {each['name']}", noise.digits(one.hash), each["digits"])
+        frames = noise.Frames(one.send, one.receive)
+        for frame in each["frames"]:
+            if frame["from"] == "initiator":
+                compare(f"sealed: {each['name']}", one.send.seal(data(frame["plain"])).hex(), frame["sealed"])
+            else:
+                got = frames.open(data(frame["sealed"]))
+                compare(f"opened: {each['name']}", got, None if frame["message"] is None else data(frame["message"]))
+    for each in bad["handshakes"]:
+        if each["at"] == "initiator":
+            expected = each["expectedDevice"] and data(each["expectedDevice"])
+            one = initiator(vectors["transcripts"][0], expected)
+            compare(f"handshake: {each['name']}", code(one.read, data(each["received"][-1])), each["code"])
+
+    class Plain:
+        open = staticmethod(lambda frame: frame)
+
+    for each in vectors["frames"]:
+        frames = noise.Frames(None, Plain)
+        got = [frames.open(data(frame)) for frame in each["frames"]]
+        compare(f"frames: {each['name']}", got[-1], data(each["message"]))
+        compare(f"frames: {each['name']}, ends once", set(got[:-1]) <= {None}, True)
+    for each in bad["frames"]:
+        frames = noise.Frames(None, Plain)
+        codes = [code(frames.open, data(frame)) for frame in each["frames"]]
+        compare(f"frames: {each['name']}", codes, [None] * (len(codes) - 1) + [each["code"]])
+
+
+def pairing():
+    good = load("pairing")
+    for each in good["proofs"]:
+        got = link.proof(data(each["secret"]), data(each["handshakeHash"]), data(each["joiner"])).hex()
+        compare(f"proof: {each['name']}", got, each["proof"])
+    for each in good["digits"]:
+        compare("digits", noise.digits(data(each["handshakeHash"])), each["digits"])
+    for each in good["syncUrls"]:
+        compare("URL", sync_url(each["base"]), each["url"])
+
+
+def clocks():
+    def run(each):
+        clock = Clock(each["last"])
+        for step in each["steps"]:
+            clock.tick(step["now"]) if step["do"] == "tick" else clock.observe(step["time"], step["now"])
+            yield clock.last
+
+    for each in load("clock")["clocks"]:
+        compare(f"clock: {each['name']}", list(run(each)), [step["last"] for step in each["steps"]])
+    for each in load("clock_invalid")["mistakes"]:
+        compare(f"clock: {each['name']}", list(run(each)) != [step["last"] for step in each["steps"]], True)
+
+
+def openings():
+    class Log:
+        chains = {}
+
+    for name in ("cursors", "cursors_invalid"):
+        for each in load(name)["opens"]:
+            log = Log()
+            log.epoch, log.head = data(each["log"]["epoch"]), each["log"]["head"]
+            if each["log"]["floor"] == 0:  # this peer's log is never shortened
+                got = push.begin(log, values.decode(data(each["encoded"]), 8))[0]
+                compare(f"opens: {each['name']}", got, each["code"] if "code" in each else each["begins"] - 1)
+
+
 def merging():
     vectors = load("merge")
     for case in vectors["cases"]:
@@ -191,6 +277,22 @@ def members():
             compare(f"verdicts: {case['name']} {order}", [got[i] for i in sorted(got)], case["verdicts"])
             roles = {name: judge.role_now(data(chains[name]["device"])) for name in case["roles"]}
             compare(f"roles: {case['name']} {order}", roles, case["roles"])
+    for each in vectors["logs"]:
+        with tempfile.TemporaryDirectory() as folder:
+            store = Store(folder)
+            store.put(epoch=bytes(8))
+            replica = Replica(store, data(each["space"]))
+            for one in each["batches"]:
+                replica.take(data(one))
+            compare(f"log: {each['name']}", replica.digest().hex(), each["digest"])
+            kept = {(row[1], row[2]): row[5] is not None for row in store.read()}
+            for entry in each["entries"]:
+                if entry["verdict"] == "counts":
+                    compare(f"log: {each['name']}, kept", kept[data(entry["chain"]), entry["seq"]], True)
+            compare(f"log: {each['name']}, all", len(kept), len(each["entries"]))
+            replica = Replica(store, data(each["space"]))
+            compare(f"log: {each['name']}, read again", replica.digest().hex(), each["digest"])
+            store.close()
     for each in load("membership_invalid")["logs"]:
         compare(f"log: {each['name']}", refused(each), each["code"])
 
@@ -272,7 +374,7 @@ def examples():
 
 
 def main():
-    for part in (examples, identity, commits, batches, wire, merging, members):
+    for part in (examples, identity, commits, batches, wire, channels, pairing, clocks, openings, merging, members):
         try:
             part()
         except Exception as error:  # a vector of a form that this doesn't know

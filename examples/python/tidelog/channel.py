@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from urllib.parse import urlsplit
 
 import websockets
 
@@ -13,12 +14,18 @@ HANDSHAKE_S, SILENCE_S = 10, 45
 NOISE_MESSAGE_BYTES = 65_535
 
 
+def sync_url(origin):
+    """Section 13.2."""
+    parts = urlsplit(origin)
+    return f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}/sync"
+
+
 async def open_channel(seed, origin, expected=None):
     """To the node at an origin. `expected` is the key of the device that must answer; None takes any."""
     deadline = time.monotonic() + HANDSHAKE_S
     try:
         socket = await websockets.connect(
-            origin.replace("http", "ws", 1) + "/sync", subprotocols=["tidelog.1"], compression=None,
+            sync_url(origin), subprotocols=["tidelog.1"], compression=None,
             max_size=NOISE_MESSAGE_BYTES, ping_interval=None, open_timeout=HANDSHAKE_S, close_timeout=2,
         )  # fmt: skip
     except (OSError, ValueError, EOFError, asyncio.TimeoutError, websockets.WebSocketException) as error:

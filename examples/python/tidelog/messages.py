@@ -10,6 +10,7 @@ HELLO, HEARTBEAT, SUBSCRIBE_ALL, SUBSCRIBE, BATCH, CAUGHT_UP = 1, 2, 3, 5, 7, 9
 ACK, UNSUBSCRIBE, UNSUBSCRIBED, PAIR, PAIRED, REFUSED, ERROR = 11, 13, 15, 17, 19, 21, 23
 
 CREDIT_DEFAULT, CREDIT_MIN, CREDIT_MAX = 4_194_304, 2_097_152, 1_073_741_824
+VECTOR_CHAINS_MAX = 20_000
 LIMITS = {"message": 4_194_304, "batch": 2_097_152}
 
 SpaceState = namedtuple("SpaceState", "space epoch head digest")
@@ -81,7 +82,7 @@ def _from(value):
         _bytes(8)(value[1]), _count(value[2])
     else:
         need(value[0] == 2 and len(value) >= 2)
-        _list(value[1], 20_000)
+        _list(value[1], VECTOR_CHAINS_MAX)
         for each in value[1]:
             need(type(each) is list and len(each) >= 3)
             _bytes(16)(each[0]), _count(each[1]), _bytes(32)(each[2])

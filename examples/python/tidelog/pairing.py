@@ -29,5 +29,5 @@ async def join(channel, seed, link, name, say):
                 return hello
             if fault.code != "pairing-pending":
                 raise fault
-        elif kind != HEARTBEAT:
+        elif kind not in (HEARTBEAT, PAIR):  # this peer lets nobody in
             raise Fault("bad-message")

@@ -163,11 +163,11 @@ class Session:
             return await self._refuse(number, "unknown-space")
         if len(self.pushes) >= SUBSCRIPTIONS_MAX:
             raise Fault("too-many")
-        if filter is not None:
-            return await self._refuse(number, "bad-request", text="this peer sends no parts of a space")
         position, rest = begin(self.replica, start)
         if type(position) is str:
             return await self._refuse(number, position, detail=rest)
+        if filter is not None:
+            return await self._refuse(number, "bad-request", text="this peer sends no parts of a space")
         push = self.pushes[number] = Push(self, number, position, rest, live, credit)
         self._spawn(push.run())
 

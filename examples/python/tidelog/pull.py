@@ -2,7 +2,7 @@
 
 from .batch import unpack
 from .errors import Fault
-from .messages import ACK, CREDIT_DEFAULT, SUBSCRIBE_ALL
+from .messages import ACK, CREDIT_DEFAULT, SUBSCRIBE_ALL, VECTOR_CHAINS_MAX
 
 CURSOR_FAULTS = ("cursor-epoch", "cursor-too-old", "cursor-too-new")
 
@@ -13,7 +13,6 @@ class Pull:
         self.epoch = epoch  # of the sender's log, as its space state named it when this began
         self.position = None  # None after a start from a vector, until the sender says where it begins
         self.from_cursor = False
-        self.out = 0  # bytes of data that came and weren't acknowledged
         self.ended = False
 
     async def start(self):
@@ -23,7 +22,7 @@ class Pull:
         vector = replica.wanted_vector()
         if cursor and cursor[0] == self.epoch and not replica.holes:
             start, self.position, self.from_cursor = [1, *cursor], cursor[1], True
-        elif vector:
+        elif vector and len(vector) <= VECTOR_CHAINS_MAX:
             start = [2, [[chain, seq, id] for chain, (seq, id) in vector.items()]]
         else:
             start = self.position = 0
@@ -34,15 +33,13 @@ class Pull:
         """The checks of section 11.5, in its order."""
         if self.position is not None and prev != self.position:
             self._lost()
-        if self.out + len(data) > CREDIT_DEFAULT:
-            raise Fault("credit-exceeded")
-        self.out += len(data)
+        # Each batch is acknowledged, and its credit given back, before the next is read: so the credit is never
+        # exceeded here. One that reads ahead must add up what isn't acknowledged (credit-exceeded).
         raw = unpack(codec, raw_bytes, data)
         # take() returns when the batch and the cursor are on the disk: only now is there anything to acknowledge.
         cursor = self.session.channel.device, self.epoch, last
         self.session.took(*self.session.replica.take(raw, cursor, last - prev))
         self.position = last
-        self.out -= len(data)
         await self.session.channel.send(ACK, self.number, last, len(data))
 
     async def caught_up(self, last, digest):
@@ -62,11 +59,14 @@ class Pull:
         raise Fault("cursor-mismatch")
 
     def unsubscribed(self, fault):
-        """Whether to begin anew, from the vector."""
+        """Whether to begin anew at once, from the vector. After unknown-space another HELLO is waited for."""
         self.ended = True
         if fault is None:
             return False
         if fault[0] in CURSOR_FAULTS and self.from_cursor:
             self.session.replica.store.forget_cursor(self.session.channel.device)
             return True
+        if fault[0] == "unknown-space" and self.session.live:
+            self.session.say("unknown-space: waits for the membership to arrive")
+            return False
         raise Fault.told(fault)

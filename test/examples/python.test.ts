@@ -1,0 +1,42 @@
+/** The peer in examples/python: its own tests, each a script that prints what differs. They skip where Debian's Python or one of its packages is missing. */
+import { spawn, spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+
+import { textOf } from '../e2e/support.ts';
+import { sharedFile } from '../support/shared.ts';
+
+const PYTHON = '/usr/bin/python3';
+const FOLDER = fileURLToPath(new URL('../../examples/python/', import.meta.url));
+const PACKAGES = 'python3 python3-websockets python3-nacl python3-cryptography python3-zstandard python3-msgpack'.split(
+  ' ',
+);
+const HISTORY = sharedFile('data/tldr-history-2013-2020.ndjson.gz');
+/** Real processes, a dozen of them in turn: half a minute on a quiet machine. */
+const TIMEOUT_MS = 600_000;
+
+const imports = 'import sys, websockets, nacl, cryptography, zstandard, msgpack; sys.exit(sys.version_info < (3, 11))';
+const isThere = spawnSync(PYTHON, ['-c', imports]).status === 0;
+const unless = isThere ? '' : `; skipped without Python 3.11: apt-get install ${PACKAGES.join(' ')}`;
+
+async function passes(script: string, ...args: string[]): Promise<void> {
+  const child = spawn(PYTHON, [script, ...args], { cwd: FOLDER, stdio: ['ignore', 'pipe', 'pipe'] });
+  const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
+  const [code, stdout, stderr] = await Promise.all([closed, textOf(child.stdout), textOf(child.stderr)]);
+  if (code !== 0) throw new Error(`${script} ended with ${code}\n${stdout.slice(-4000)}\n${stderr.slice(-4000)}`);
+  expect(stdout).toMatch(/(^|\n)[1-9]\d* passed\n$/);
+}
+
+describe.skipIf(!isThere)(`the peer in Python${unless}`, () => {
+  test('examples of PROTOCOL.md, and test/vectors', () => passes('test_vectors.py'), TIMEOUT_MS);
+
+  test('durability, holes, credit, the clock, hostile input', () => passes('test_peer.py'), TIMEOUT_MS);
+
+  test('with a real node', () => passes('test_against_node.py'), TIMEOUT_MS);
+
+  test.skipIf(!HISTORY)(
+    'a real history, both ways; skipped without ../shared/data',
+    () => passes('test_real_data.py', HISTORY!),
+    TIMEOUT_MS,
+  );
+});
