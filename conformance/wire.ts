@@ -16,7 +16,7 @@ import { decodeMessage, encodeMessage, type Fault, type Message, type MessageNam
 import { encode } from '../protocol/msgpack.ts';
 import { Handshake, type Transport as Ciphers } from '../protocol/noise.ts';
 import { crypto, random, type Device } from './device.ts';
-import type { Socket } from './socket.ts';
+import type { Closing, Socket } from './socket.ts';
 import { Violation } from './violation.ts';
 
 /** Lines of a transcript that are kept. */
@@ -251,6 +251,15 @@ export class Wire {
       throw new Violation(`the close reason after ERROR ${found} was ${JSON.stringify(closing.reason)}`);
     if (fault.retry !== retry) throw new Violation(`ERROR ${found} said retry ${fault.retry}; the table says ${retry}`);
     return fault;
+  }
+
+  /** The other side ends the connection, however; a Violation where it doesn't. */
+  async ended(withinMs = this.patienceMs): Promise<Closing> {
+    return withTimeout(
+      this.socket.closed,
+      withinMs,
+      () => new Violation(`it did not end the connection within ${withinMs / 1000} s`),
+    );
   }
 
   /** Ends it as a peer that has nothing more to say. */
