@@ -1,5 +1,6 @@
 /** What a case is, and what it may use of the implementation under test. */
 import type { Role } from '../protocol/membership.ts';
+import type { Hello } from '../protocol/messages.ts';
 import type { PairInvite } from '../protocol/pair-link.ts';
 import type { Device } from './device.ts';
 import type { Line } from './line.ts';
@@ -43,6 +44,10 @@ export interface LineOptions {
   readonly device?: Device;
   /** Send no HEARTBEATs. */
   readonly silent?: boolean;
+  /** What the kit's HELLO says otherwise. */
+  readonly hello?: Partial<Hello>;
+  /** The kit's log is that of an earlier connection: cursors of it fit. Another one on each connection otherwise. */
+  readonly epoch?: Uint8Array;
 }
 
 /** One case at work. Whatever it opens is closed at its end. */

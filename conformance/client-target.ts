@@ -184,7 +184,9 @@ export class ClientTrial implements Trial {
     return this.#meeting.node;
   }
 
+  /** The next connection. One that the case still holds is closed first: two devices keep one. */
   async socket(): Promise<Socket> {
+    for (const open of this.#sockets) open.close();
     const socket = await this.#meeting.connection();
     this.#sockets.push(socket);
     return socket;
@@ -197,13 +199,15 @@ export class ClientTrial implements Trial {
   }
 
   async line(options: LineOptions = {}): Promise<Line> {
+    // Whoever lost several connections waits ever longer; one that was just started doesn't.
+    if (this.#sockets.length > 0) await this.#meeting.program?.stop('SIGTERM');
     const wire = await this.wire(options);
     if (this.#meeting.member === null) await this.pair(wire);
     expect(
       equal(wire.remoteDevice, this.#meeting.member!),
       'another device connects than the one that joined; a program keeps its key',
     );
-    const line = await new Line(wire, this.world).greet();
+    const line = await new Line(wire, this.world, options.epoch).greet(options.hello);
     this.#target.agent = `${line.hello.agent} "${line.hello.name}"`;
     return line;
   }
@@ -239,7 +243,8 @@ export class ClientTrial implements Trial {
 
   async unharmed(): Promise<void> {
     const { program, member } = this.#meeting;
-    if (member === null) return;
+    // One that was refused before it joined, and that nobody can start again, may rightly stay away.
+    if (member === null && !program) return;
     for (const { socket } of this.wires) socket.cut();
     // A program may wait long after an error that trying again does not mend.
     await program?.stop('SIGTERM');

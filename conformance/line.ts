@@ -28,7 +28,7 @@ import type {
 } from '../protocol/messages.ts';
 import type { ChainHead } from '../protocol/vector.ts';
 import { crypto, random } from './device.ts';
-import { expect, Violation } from './violation.ts';
+import { expect, Skip, Violation } from './violation.ts';
 import type { Wire } from './wire.ts';
 import { batchOf, type Commit, type World } from './world.ts';
 
@@ -42,7 +42,7 @@ export class Line {
   readonly wire: Wire;
   readonly world: World;
   /** The kit's log is another on each connection: no stored cursor fits, and the implementation starts from what it really has. */
-  readonly epoch = random(8);
+  readonly epoch: Uint8Array;
   /** Their first HELLO. */
   hello!: Hello;
   /** What the kit gave them on this connection, chain (hex) → seq: they may leave it out of what they send. */
@@ -50,9 +50,10 @@ export class Line {
   #pull: Promise<Pull> | null = null;
   #nextSubscription = 1;
 
-  constructor(wire: Wire, world: World) {
+  constructor(wire: Wire, world: World, epoch = random(8)) {
     this.wire = wire;
     this.world = world;
+    this.epoch = epoch;
   }
 
   /** The kit's log as it is now. */
@@ -123,6 +124,17 @@ export class Line {
     const pull = await this.pull();
     await pull.sendAll();
     return pull;
+  }
+
+  /** What they offer of the space, once they do: a peer that has just joined says HELLO again when the log has come. Throws a Skip where they don't. */
+  async serves(): Promise<SpaceState> {
+    await this.push();
+    try {
+      return await this.wire.until(() => this.offered(), 'an offer of the space');
+    } catch (thrown) {
+      if (this.wire.socket.closing) throw thrown;
+      throw new Skip('it offers no space, and so serves nothing');
+    }
   }
 
   nextSubscription(): number {
@@ -308,7 +320,10 @@ export class Follow {
   readonly subscription: number;
   readonly options: Required<Omit<FollowOptions, 'filter'>> & { readonly filter: Filter | null };
   readonly batches: BatchMessage[] = [];
+  /** What was new to the kit. */
   readonly entries: AuthenticEntry[] = [];
+  /** All entries that came, also those that the kit had. */
+  readonly received: AuthenticEntry[] = [];
   /** Where the next batch must begin; null before the first of a vector. */
   cursor: number | null;
   /** Bytes of data that came and weren't acknowledged. */
@@ -405,6 +420,7 @@ export class Follow {
       throw new Violation(`it sent a batch that is wrong: ${asTidelogError(thrown).message}`);
     }
     expect(entries.length <= last - prev || filter !== null, `a batch ${prev}→${last} holds ${entries.length} entries`);
+    this.received.push(...entries);
     for (const entry of entries) this.#admit(entry, filter !== null, intoWorld);
   }
 

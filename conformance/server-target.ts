@@ -212,7 +212,7 @@ class ServerTrial implements Trial {
 
   async line(options: LineOptions = {}): Promise<Line> {
     const device = options.device ?? (await this.device(options.role ?? 'writer'));
-    return new Line(await this.wire({ ...options, device }), this.world).greet();
+    return new Line(await this.wire({ ...options, device }), this.world, options.epoch).greet(options.hello);
   }
 
   async device(role?: Role): Promise<Device> {
