@@ -2,7 +2,7 @@
  * WebSockets as the kit needs them: whole messages in both directions, nothing interpreted, and every misuse within reach: text, silence,
  * a reader that stops reading, a line that goes down without a word.
  */
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { WebSocket, WebSocketServer, type ClientOptions } from 'ws';
 
@@ -26,8 +26,12 @@ export class Socket {
   #onMessage: ((message: Uint8Array | string) => void) | null = null;
   readonly #waiting: (Uint8Array | string)[] = [];
 
-  constructor(ws: WebSocket) {
+  /** Those of the upgrade, where the other side asked for it. */
+  readonly headers: IncomingHttpHeaders;
+
+  constructor(ws: WebSocket, headers: IncomingHttpHeaders = {}) {
     this.#ws = ws;
+    this.headers = headers;
     ws.binaryType = 'nodebuffer';
     this.closed = new Promise((resolve) => {
       ws.on('close', (code, reason) => {
@@ -69,6 +73,11 @@ export class Socket {
 
   send(bytes: Uint8Array): void {
     if (this.#ws.readyState === WebSocket.OPEN) this.#ws.send(bytes);
+  }
+  /** One message in several WebSocket frames. */
+  sendFragments(parts: readonly Uint8Array[]): void {
+    if (this.#ws.readyState !== WebSocket.OPEN) return;
+    for (const [i, part] of parts.entries()) this.#ws.send(part, { binary: true, fin: i === parts.length - 1 });
   }
   sendText(text: string): void {
     if (this.#ws.readyState === WebSocket.OPEN) this.#ws.send(text);
@@ -158,7 +167,7 @@ export async function listen(host: string, port: number, onSocket: (socket: Sock
       stream.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
       return;
     }
-    sockets.handleUpgrade(request, stream, head, (ws) => onSocket(new Socket(ws)));
+    sockets.handleUpgrade(request, stream, head, (ws) => onSocket(new Socket(ws, request.headers)));
   });
   await new Promise<void>((resolve, reject) => {
     http.once('error', reject);
