@@ -6,7 +6,6 @@ FILE is something that `tidelog import` takes; without it a small one is made. T
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ sys.path.insert(0, str(HERE))
 from testing import Node, Run, check, counts, main, node, python, same_states, until  # noqa: E402
 from tidelog import batch, ids, pull, push  # noqa: E402
 from tidelog.errors import Fault  # noqa: E402
-from tidelog.run import Runner, open_replica  # noqa: E402
+from tidelog.run import Runner  # noqa: E402
 from tidelog.store import Store  # noqa: E402
 
 

@@ -13,7 +13,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -23,11 +22,11 @@ sys.path.insert(0, str(HERE))
 import websockets  # noqa: E402
 
 from testing import ENV, ROOT, Run, check, main, until  # noqa: E402
-from tidelog import batch, ids, messages, noise, replica as replica_module  # noqa: E402
+from tidelog import batch, ids, messages, noise, run, replica as replica_module  # noqa: E402
 from tidelog.channel import Channel  # noqa: E402
 from tidelog.commit import ZEROS, commit_id, encode_body, header, parse_body, sign_commit  # noqa: E402
 from tidelog.errors import Fault  # noqa: E402
-from tidelog.link import Link  # noqa: E402
+from tidelog.link import Link, parse_link  # noqa: E402
 from tidelog.messages import (  # noqa: E402
     ACK, BATCH, CAUGHT_UP, HEARTBEAT, HELLO, PAIR, PAIRED, REFUSED, SUBSCRIBE, SUBSCRIBE_ALL, UNSUBSCRIBE, UNSUBSCRIBED,
 )  # fmt: skip
@@ -35,7 +34,6 @@ from tidelog.pairing import join  # noqa: E402
 from tidelog.peer import Session  # noqa: E402
 from tidelog.pull import Pull  # noqa: E402
 from tidelog.replica import Replica  # noqa: E402
-from tidelog.run import pause  # noqa: E402
 from tidelog.store import Store  # noqa: E402
 from tidelog.values import decode, encode  # noqa: E402
 
@@ -179,8 +177,9 @@ async def code_of(running):
 
 
 async def end(running):
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    while not running.done():
+        running.cancel()
+        await asyncio.wait([running], timeout=1)
 
 
 # Taking in
@@ -212,7 +211,7 @@ def durability(temp):
 def acks(folder):
     """The process that durability() looks at."""
 
-    async def run():
+    async def take_three():
         here = Here(folder)
 
         def told(kind, fields):
@@ -227,7 +226,7 @@ def acks(folder):
             os.write(1, b"BATCH\n")
             await pull.batch(*batch_of(1, last - 1, last, here.owner.commit(note(1, n=last)))[1:])
 
-    asyncio.run(run())
+    asyncio.run(take_three())
 
 
 def one_transaction(temp):
@@ -370,7 +369,8 @@ def lost_log(temp):
     here.open()
     here.take(row)
     again = here.replica.commit([note(1, n=3)])
-    check("a commit of its own chain that it didn't have begins a new chain", (again.seq, again.chain != own.chain), (1, True))
+    is_new = again.chain != own.chain
+    check("a commit of its own chain that it didn't have begins a new chain", (again.seq, is_new), (1, True))
     check("and the state is right", here.get(1), {"n": 3})
 
 
@@ -385,7 +385,8 @@ def clock(temp):
         check("a time within a day ahead is followed", first.body.time, now + day + 1)
         replica_module.now_us = lambda: now - 3 * day
         here.reopen()
-        check("times rise, also where the local clock went back", here.replica.commit([note(1, n=3)]).body.time, now + day + 2)
+        second = here.replica.commit([note(1, n=3)])
+        check("times rise, also where the local clock went back", second.body.time, now + day + 2)
         replica_module.now_us = lambda: now
         here.take(here.owner.commit(note(2, n=1), time=now + 9 * day))
         check("one further ahead is taken, reported, and not followed", here.get(2), {"n": 1})
@@ -421,8 +422,9 @@ async def sessions(temp):
     check("after that from the cursor", channel.of(SUBSCRIBE_ALL)[0][2], [1, EPOCH, 5])
     fault = Fault("cursor-too-new").encode({"epoch": EPOCH.hex(), "floor": 0, "head": 1})
     await hear(channel, UNSUBSCRIBED, [1, fault])
-    check("a refused cursor: from the vector, on a new number", [channel.of(SUBSCRIBE_ALL)[1][i] for i in (0, 2)], [2, [2, [[
-        here.owner.chain, 2, here.owner.id]]]])  # fmt: skip
+    number, _, start, *_ = channel.of(SUBSCRIBE_ALL)[1]
+    vector = [[here.owner.chain, 2, here.owner.id]]
+    check("a refused cursor: from the vector, on a new number", (number, start), (2, [2, vector]))
     await hear(channel, UNSUBSCRIBED, [2, fault])
     check("refused again, it isn't asked for a third time", await code_of(running), "cursor-too-new")
 
@@ -436,8 +438,8 @@ async def sessions(temp):
     channel, session, running = await begin(here)
     member = f"~devices/{ids.device_id(OTHER)}"
     position = session.pulls[1].position or 0
-    await hear(channel, BATCH, batch_of(1, position, position + 1, here.owner.commit([member, {"set": {"revoked": {
-        here.owner.chain.hex(): 2}}}])))  # fmt: skip
+    change = [member, {"set": {"revoked": {here.owner.chain.hex(): 2}}}]
+    await hear(channel, BATCH, batch_of(1, position, position + 1, here.owner.commit(change)))
     check("a device whose revocation comes is cut off", await code_of(running), "device-revoked")
     check("and not spoken to again", await code_of((await begin(here))[2]), "device-revoked")
 
@@ -495,7 +497,8 @@ async def serving(temp):
     await end(running)
 
     stranger = ids.public_key(os.urandom(32))
-    check("no session with a device that is no member", await code_of((await begin(here, device=stranger))[2]), "not-paired")
+    running = (await begin(here, device=stranger))[2]
+    check("no session with a device that is no member", await code_of(running), "not-paired")
     channel, session, running = await begin(here)
     await hear(channel, SUBSCRIBE_ALL, [1, SPACE, [2, [[here.owner.chain, 1, bytes(32)]]], True, 2_097_152])
     check("a vector with another head is a fork", await code_of(running), "fork")
@@ -612,15 +615,16 @@ async def joining():
     used = REFUSED, [Fault("invite-used").encode()]
     check("PAIRED lets it in", await joins((HEARTBEAT, [[], 0]), (PAIRED, [SPACE, "home", "writer"])), (None, "python"))
     check("into another space, it doesn't", await joins((PAIRED, [bytes(32), "home", "writer"])), "wrong-space")
-    check("a HELLO that comes first is kept", (await joins((HELLO, hello()), (PAIRED, [SPACE, "home", "writer"])))[0], hello())
+    kept, _ = await joins((HELLO, hello()), (PAIRED, [SPACE, "home", "writer"]))
+    check("a HELLO that comes first is kept", kept, hello())
     check("a used invite is refused", await joins(used), "invite-used")
     check("but not where it was used by this device", (await joins((HELLO, hello()), used))[0], hello())
     check("nor where it offers another space", await joins((HELLO, hello(False)), used), "invite-used")
 
 
 def pauses():
-    for retry, first, most in ((True, 0.2, 5), (False, 3, 60)):
-        spans = [[pause(attempt, retry) for _ in range(200)] for attempt in range(40)]
+    for retry, first, most in ((True, 0.2, 5), (False, 2, 30)):
+        spans = [[run.pause(attempt, retry) for _ in range(200)] for attempt in range(40)]
         check("a pause begins small", first * 0.7 < min(spans[0]) and max(spans[0]) < first * 1.3)
         check("grows", all(min(a) < min(b) for a, b in zip(spans[:4], spans[1:5])))
         check("to a limit", max(map(max, spans)) <= most * 1.25)
@@ -635,41 +639,53 @@ def link_to(port):
     return f"http://127.0.0.1:{port}/#pair={code}"
 
 
-def rubbish(temp):
-    """A listener that answers with anything. `run` tells the fault and tries again."""
-    said = [b"", b"\x00" * 192, os.urandom(192), "text", os.urandom(70_000), None]
-    port, connections = [], []
+async def rubbish(temp):
+    """A listener that answers with anything. The loop of `run` tells each fault on a line, and goes on."""
+    said = [
+        (b"", "bad-handshake"),
+        (bytes(192), "bad-handshake"),
+        (os.urandom(192), "bad-handshake"),
+        ("text", "bad-message"),
+        (os.urandom(70_000), "unreachable"),  # closed by the WebSocket's own rules, with its own code
+        (None, "unreachable"),
+    ]
+    connections, lines, pauses = [], [], []
 
     async def answer(socket):
-        connections.append(time.monotonic())
-        data = said[(len(connections) - 1) % len(said)]
+        data = said[len(connections) % len(said)][0]
+        connections.append(data)
         if data is not None:
             await socket.send(data)
+            await socket.wait_closed()
 
-    async def listen(ready, stop):
-        async with websockets.serve(answer, "127.0.0.1", 0, subprotocols=["tidelog.1"], compression=None) as server:
-            port.append(server.sockets[0].getsockname()[1])
-            ready.set()
-            while not stop.is_set():
-                await asyncio.sleep(0.05)
+    options = {"subprotocols": ["tidelog.1"], "compression": None}
+    async with websockets.serve(answer, "127.0.0.1", 0, **options) as server:
+        link = link_to(server.sockets[0].getsockname()[1])
+        store = Store(temp / "rubbish")
+        genuine, run.pause = run.pause, lambda attempt, retry: pauses.append((attempt, retry)) or 0
+        try:
+            loop = asyncio.create_task(run.Runner(store, print, lines.append).for_ever(parse_link(link), "python"))
+            while len(lines) <= len(said) and not loop.done():
+                await asyncio.sleep(0.01)
+            await end(loop)
+        finally:
+            run.pause = genuine
+            store.close()
+        check("a line for each fault, with the code", [line.split(":")[0] for line in lines[:6]], [c for _, c in said])
+        check("it goes on after each", len(lines) > len(said))
+        check("and waits longer each time", [attempt for attempt, _ in pauses[:6]], [0, 1, 2, 3, 4, 5])
+        check("and longest where a fault won't go by itself", [not retry for _, retry in pauses[:6]], [
+            code != "unreachable" for _, code in said])  # fmt: skip
 
-    ready, stop = threading.Event(), threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(listen(ready, stop)))
-    thread.start()
-    try:
-        ready.wait(20)
-        run = Run(temp / "rubbish", link_to(port[0]))
-        until("it goes on after rubbish, each kind of it", lambda: run.text.count("bad-handshake") >= 3, 120)
-        check("without a traceback", "Traceback" in run.text or "internal" in run.text, False)
-        check("SIGTERM ends it in good order", run.stop(), 0)
-        lines = run.text.splitlines()
-        check("a line for each fault, with the code", all(line.split(":")[0] in {"bad-handshake", "unreachable", "bad-message"}
-              for line in lines), True)  # fmt: skip
-    finally:
-        stop.set()
-        thread.join()
-    run = Run(temp / "cut", link_to(1)[:-3])
-    check("a link that is none ends it at once", (run.process.wait(20), "bad-link" in run.text), (1, True))
+        process = Run(temp / "process", link)
+        await asyncio.to_thread(until, "the command does that", lambda: "bad-" in process.text)
+        check("SIGTERM ends it in good order", await asyncio.to_thread(process.stop), 0)
+        check("without a traceback", "Traceback" in process.text or "internal" in process.text, False)
+
+
+def no_link(temp):
+    process = Run(temp / "cut", link_to(1)[:-3])
+    check("a link that is none ends it at once", (process.process.wait(20), "bad-link" in process.text), (1, True))
 
 
 def test(temp):
@@ -682,7 +698,8 @@ def test(temp):
         asyncio.run(each(temp))
     for each in (channels, joining):
         asyncio.run(each())
-    rubbish(temp)
+    asyncio.run(rubbish(temp))
+    no_link(temp)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
@@ -35,7 +36,9 @@ def main(test):
     temp = Path(tempfile.mkdtemp(prefix="tidelog-python-"))
     try:
         test(temp)
-    except (AssertionError, subprocess.TimeoutExpired) as error:
+    except Exception as error:
+        if not isinstance(error, AssertionError):
+            traceback.print_exc(file=sys.stdout)
         print(f"FAILED {error}\n{passed} passed, 1 failed")
         for log in temp.glob("*.log"):
             print(f"--- the end of {log.name}\n{log.read_text()[-2000:]}")

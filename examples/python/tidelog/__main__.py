@@ -75,9 +75,14 @@ def until_stopped(coroutine):
     """Runs it until SIGTERM or SIGINT, which end it in good order."""
 
     async def run():
-        task = asyncio.current_task()
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+        def stop():
+            task.cancel()
+            loop.call_later(1, stop)  # a library that waits with wait_for can lose a cancellation
+
         for each in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(each, task.cancel)
+            loop.add_signal_handler(each, stop)
         try:
             await coroutine
         except asyncio.CancelledError:

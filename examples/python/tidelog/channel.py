@@ -24,11 +24,12 @@ async def open_channel(seed, origin, expected=None):
     """To the node at an origin. `expected` is the key of the device that must answer; None takes any."""
     deadline = time.monotonic() + HANDSHAKE_S
     try:
-        socket = await websockets.connect(
-            sync_url(origin), subprotocols=["tidelog.1"], compression=None,
-            max_size=NOISE_MESSAGE_BYTES, ping_interval=None, open_timeout=HANDSHAKE_S, close_timeout=2,
-        )  # fmt: skip
-    except (OSError, ValueError, EOFError, asyncio.TimeoutError, websockets.WebSocketException) as error:
+        async with asyncio.timeout(HANDSHAKE_S):
+            socket = await websockets.connect(
+                sync_url(origin), subprotocols=["tidelog.1"], compression=None, max_size=NOISE_MESSAGE_BYTES,
+                ping_interval=None, open_timeout=None, close_timeout=2,
+            )  # fmt: skip
+    except (OSError, ValueError, EOFError, TimeoutError, websockets.WebSocketException) as error:
         raise Fault("unreachable", f"{origin}: {error}") from None
     channel = Channel(socket, deadline)
     try:
@@ -81,8 +82,9 @@ class Channel:
         if self.deadline is not None:
             end = min(end, self.deadline)
         try:
-            data = await asyncio.wait_for(self.socket.recv(), max(0, end - time.monotonic()))
-        except asyncio.TimeoutError:
+            async with asyncio.timeout(end - time.monotonic()):  # not wait_for, which can lose a cancellation
+                data = await self.socket.recv()
+        except TimeoutError:
             raise Fault("timeout") from None
         except websockets.ConnectionClosed as closed:
             raise _ended(closed) from None
@@ -115,8 +117,9 @@ class Channel:
 
     async def _send_frame(self, data):
         try:
-            await asyncio.wait_for(self.socket.send(data), SILENCE_S)
-        except asyncio.TimeoutError:
+            async with asyncio.timeout(SILENCE_S):
+                await self.socket.send(data)
+        except TimeoutError:
             self.broken = True
             raise Fault("timeout") from None
         except websockets.ConnectionClosed as closed:

@@ -71,11 +71,13 @@ class Runner:
             self.note(fault.line)
             if not paired and self.store.get("space") is None and fault.code in HOPELESS:
                 raise fault
-            attempt = 0 if self.session and self.session.was_level else attempt + 1
+            if self.session and self.session.was_level:
+                attempt = 0
             await asyncio.sleep(pause(attempt, fault.retry))
+            attempt += 1
 
 
 def pause(attempt, retry):
     """Seconds before the next attempt: they grow, and are jittered; and it is rarely tried where that has no chance."""
-    first, most = (0.2, 5) if retry else (3, 60)
+    first, most = (0.2, 5) if retry else (2, 30)
     return min(most, first * 2 ** min(attempt, 10)) * random.uniform(0.75, 1.25)
