@@ -494,6 +494,9 @@ async def serving(temp):
     check("a cursor of another epoch is refused", refused(5), ["cursor-epoch"])
     await hear(channel, SUBSCRIBE_ALL, [6, bytes(32), 0, True, 2_097_152])
     check("another space is refused", refused(6), ["unknown-space"])
+    for number in (1, 99):
+        await hear(channel, ACK, [number, 1, 1])
+    check("an ACK for a subscription that isn't there is ignored", running.done(), False)
     await end(running)
 
     stranger = ids.public_key(os.urandom(32))

@@ -175,10 +175,8 @@ class Session:
         await self.channel.send(UNSUBSCRIBED, number, Fault(code, text).encode(detail))
 
     async def _on_ack(self, number, last, credit):
-        if number in self.pushes:
+        if number in self.pushes:  # for one that has ended, or never was, it is ignored
             self.pushes[number].ack(last, credit)
-        elif number not in self.used:
-            raise Fault("bad-message", "no such subscription")
 
     async def _on_unsubscribe(self, number):
         if number in self.pushes:
