@@ -205,6 +205,7 @@ export class Pull {
   readonly #covered: Coverage;
   /** A CAUGHT_UP was sent. */
   saidCaughtUp = false;
+  #sending: Promise<void> = Promise.resolve();
 
   constructor(line: Line, request: Subscription) {
     const { from } = request;
@@ -228,8 +229,17 @@ export class Pull {
     return this.line.world.log.slice(this.cursor).filter((commit) => !this.#covered.has(commit));
   }
 
-  /** Sends what the world has and they lack, in honest batches, then CAUGHT_UP once; waits until it is acknowledged. */
+  /**
+   * Sends what the world has and they lack, in honest batches, then CAUGHT_UP once; waits until it is acknowledged. Cases that share a line may
+   * call it at once: one begins where the one before has ended.
+   */
   async sendAll(): Promise<void> {
+    const sent = this.#sending.then(() => this.#sendAll());
+    this.#sending = sent.catch(() => {});
+    await sent;
+  }
+
+  async #sendAll(): Promise<void> {
     const { world, wire } = this.line;
     for (let commits = this.#pending(); commits.length > 0; commits = this.#pending()) {
       const part = firstBatch(commits);
