@@ -605,14 +605,14 @@ async function asked(trial: Trial): Promise<{ trial: ClientTrial; wire: Wire; na
 }
 
 async function givesUp(wire: Wire): Promise<void> {
-  const { code } = await withTimeout(
+  await withTimeout(
     wire.socket.closed,
     wire.patienceMs,
     () => new Violation('it did not close the connection after an ERROR'),
   );
-  expect(code === 1000, `it closed with ${code} after an ERROR; the receiver closes with 1000`);
+  // It may end the connection by itself when it reads REFUSED, before it has read the ERROR.
   expect(
-    wire.received.every(({ type }) => type === 'PAIR' || type === 'HEARTBEAT'),
+    wire.received.every(({ type }) => type === 'PAIR' || type === 'HEARTBEAT' || type === 'ERROR'),
     'it went on although it was refused',
   );
 }
@@ -696,7 +696,7 @@ const inviterCases: readonly Case[] = [
     },
   },
   {
-    id: '11.11/50',
+    id: '11.11/900',
     title: 'PAIRED with an unknown role',
     rule: "A role that isn't in",
     side: 'client',

@@ -289,7 +289,7 @@ const greetingCases: readonly Case[] = [
     },
   },
   {
-    id: '11.1/50',
+    id: '11.1/900',
     title: 'a space is offered once, and only to members',
     rule: "those in which, by the sender's log, the receiver has a role",
     async run(trial) {
@@ -462,7 +462,7 @@ const silenceCases: readonly Case[] = [
     },
   },
   {
-    id: '11.2/50',
+    id: '11.2/900',
     title: 'a HEARTBEAT after 15 s without a word, with the log as it is now',
     rule: 'A peer that has sent nothing for `HEARTBEAT_EVERY_MS` (15,000) MUST send one.',
     slow: true,
