@@ -63,6 +63,9 @@ export class Author {
   get last(): Commit | undefined {
     return this.commits.at(-1);
   }
+  get space(): Uint8Array {
+    return this.#world.space;
+  }
 
   /** The heads of other chains that this one's deps must name now, if it has seen the whole world. */
   deps(): Dependency[] {
