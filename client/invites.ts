@@ -96,7 +96,7 @@ export class Invites {
   }
 
   /**
-   * Takes a proof. The invite is used up on disk before this resolves, so that it can't work twice.
+   * Takes a proof. The invite is used up on disk before this resolves, so that it can't work for two devices; the one that has used it may ask again.
    * Throws `invite-unknown`, `invite-expired`, `invite-used`, `invite-dead`, `invite-wrong-secret`.
    */
   async redeem(
@@ -105,20 +105,25 @@ export class Invites {
     handshakeHash: Uint8Array,
     joiner: Uint8Array,
     joinerId: string,
-  ): Promise<InviteRecord> {
+  ): Promise<{ readonly invite: InviteRecord; readonly isAgain: boolean }> {
     const invite = this.#byId.get(toHex(id));
     if (!invite || invite.state === 'cancelled') throw new TidelogError('invite-unknown');
-    if (invite.state === 'used') throw new TidelogError('invite-used');
+    const isRight = equalConstantTime(proof, pairProof(this.#crypto, invite.secret, handshakeHash, joiner));
+    if (invite.state === 'used') {
+      // The answer may have been lost on its way, or this process may have died before it had let the device in.
+      if (isRight && invite.usedBy === joinerId) return { invite, isAgain: true };
+      throw new TidelogError('invite-used');
+    }
     if (invite.state === 'dead') throw new TidelogError('invite-dead');
     if (this.stateOf(invite) === 'expired') throw new TidelogError('invite-expired');
-    if (!equalConstantTime(proof, pairProof(this.#crypto, invite.secret, handshakeHash, joiner))) {
+    if (!isRight) {
       const wrong = invite.wrong + 1;
       await this.#save({ ...invite, wrong, state: wrong >= INVITE_WRONG_MAX ? 'dead' : 'open' });
       throw new TidelogError('invite-wrong-secret');
     }
     const used: InviteRecord = { ...invite, state: 'used', usedBy: joinerId };
     await this.#save(used);
-    return used;
+    return { invite: used, isAgain: false };
   }
 
   async #save(invite: InviteRecord): Promise<void> {

@@ -141,17 +141,19 @@ export class Pairing {
       return;
     }
     try {
-      const { space: hex, role } = await invites.redeem(
+      const { invite, isAgain } = await invites.redeem(
         pair.invite.id,
         pair.invite.proof,
         connection.handshakeHash,
         device,
         deviceId,
       );
-      const space = spaces.find(hex);
-      await this.#letIn(space, device, pair.name, role);
+      const space = spaces.find(invite.space);
+      const before = isAgain ? space.roleOf(device) : null;
+      const role = before ?? invite.role;
+      if (before === null) await this.#letIn(space, device, pair.name, role);
       connection.answerPaired({ space: space.id, spaceName: space.name, role });
-      onEvent({ type: 'paired', device: deviceId, name: pair.name, digits, space, role });
+      if (before === null) onEvent({ type: 'paired', device: deviceId, name: pair.name, digits, space, role });
     } catch (thrown) {
       if (!(thrown instanceof TidelogError)) throw thrown;
       connection.refuse(thrown);

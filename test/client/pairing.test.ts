@@ -4,7 +4,7 @@ import { MemoryStore } from '../../client/memory-store.ts';
 import type { PeerEvent } from '../../client/events.ts';
 import { DEVICES_PREFIX, INVITE_LIFE_MS } from '../../protocol/constants.ts';
 import type { Role } from '../../protocol/membership.ts';
-import { decodePairLink, encodePairLink, type PairInvite } from '../../protocol/pair-link.ts';
+import { decodePairLink, encodePairLink, pairProof, type PairInvite } from '../../protocol/pair-link.ts';
 import { collect, dump, eventually, eventuallySame, Network, pair, type Member } from '../support/network.ts';
 import { bytesOf, crypto, withCode } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
@@ -87,6 +87,41 @@ describe('a link', () => {
     await expect(tablet.peer.join(link)).rejects.toEqual(withCode('invite-used'));
     expect(laptop.peer.space().roleOf(tablet.peer.device)).toBeNull();
     expect(tablet.peer.spaces).toEqual([]);
+  });
+
+  test('gives a member that joins by another one the role of that', async () => {
+    const { laptop, phone } = await twoDevices();
+    await (
+      await phone.peer.join(await linkTo(laptop, 'reader'))
+    ).synced;
+    await (
+      await phone.peer.join(await linkTo(laptop, 'owner'))
+    ).synced;
+    expect(laptop.peer.space().roleOf(phone.peer.device)).toBe('owner');
+  });
+
+  test('answers the device that has used it again: PAIRED may have been lost on its way', async () => {
+    const { laptop } = await twoDevices();
+    const link = await linkTo(laptop, 'reader');
+    const { id, secret } = decodePairLink(crypto, link);
+    const ask = async (name: string): Promise<RawPeer> => {
+      const raw = await RawPeer.connect(laptop, name);
+      const proof = pairProof(crypto, secret, raw.handshakeHash, raw.keys.public);
+      raw.send({ type: 'PAIR', invite: { id, proof }, name });
+      return raw;
+    };
+    const first = await ask('phone');
+    await eventually(() => laptop.peer.space().roleOf(first.keys.public) === 'reader', 'it is let in');
+    first.cut();
+    const { head } = laptop.peer.space();
+    const again = await ask('phone');
+    expect(await again.next('PAIRED')).toMatchObject({ role: 'reader' });
+    expect(laptop.peer.space().head).toBe(head);
+    expect(await (await ask('thief')).refusedWith()).toBe('invite-used');
+    // With a wrong secret it is like anybody's.
+    const guesses = await RawPeer.connect(laptop, 'phone');
+    guesses.send({ type: 'PAIR', invite: { id, proof: bytesOf('guess', 32) }, name: 'phone' });
+    expect(await guesses.refusedWith()).toBe('invite-used');
   });
 
   test('works once, also for two who come at the same moment', async () => {

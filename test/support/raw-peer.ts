@@ -121,6 +121,10 @@ export class RawPeer {
     return raw;
   }
 
+  get handshakeHash(): Uint8Array {
+    return this.#ciphers!.handshakeHash;
+  }
+
   #onBytes(bytes: Uint8Array): void {
     if (this.#ciphers === null) {
       this.#handshake.read(bytes);
