@@ -295,12 +295,11 @@ const connectionCases: readonly Case[] = [
       const device = await trial.device('writer');
       await beside(trial, 10, async () => {
         const line = await trial.line({ device });
-        const follow = line.follow({ live: true, ack: false });
+        line.follow({ live: true, ack: false });
         await line.pull();
         line.wire.sendFrame(Uint8Array.of(1, 0x97));
         // Not even a close: it just reads nothing any more.
         line.wire.socket.pause();
-        expect(follow.batches.length >= 0, '');
       });
     },
   },
