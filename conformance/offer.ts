@@ -2,8 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuthenticEntry } from '../protocol/authenticate.ts';
 import type { Batch } from '../protocol/batch.ts';
-import { concat, equal, toHex, utf8 } from '../protocol/bytes.ts';
-import type { Change } from '../protocol/body.ts';
+import { concat, equal, toHex } from '../protocol/bytes.ts';
 import type { ErrorCode } from '../protocol/errors.ts';
 import type { BatchMessage } from '../protocol/messages.ts';
 import { decodeBody } from '../protocol/body.ts';
@@ -76,13 +75,15 @@ export function refusedCase(
   };
 }
 
-/** A connection on which the kit has given nothing. */
+/** A connection on which the kit has given nothing; after another one it is of the same device. */
 export async function freshLine(trial: Trial, after?: Line): Promise<Line> {
   if (after) {
     await after.serves();
     await after.wire.close();
   }
-  const line = await trial.line(trial.side === 'server' ? { role: 'reader' } : {});
+  const line = await trial.line(
+    trial.side === 'client' ? {} : after ? { device: after.wire.device } : { role: 'reader' },
+  );
   if (!line.offered()) throw new Skip('it offers no space, and so serves nothing');
   return line;
 }
@@ -186,10 +187,3 @@ export function signAny(author: Author, body: Uint8Array): Commit {
 export function writeRaw(author: Author, body: Uint8Array): Commit {
   return author.add(author.sign(body), author.deps());
 }
-
-/** Changes as a careless author would encode them. */
-export function rawChanges(changes: readonly Change[] | unknown): Uint8Array {
-  return encode(changes);
-}
-
-export const text = utf8;
