@@ -484,6 +484,10 @@ export class Follow {
     );
   }
 
+  get isEnded(): boolean {
+    return this.#ended !== null;
+  }
+
   async ended(withinMs?: number): Promise<Unsubscribed> {
     return this.line.wire.until(() => this.#ended ?? undefined, 'UNSUBSCRIBED', withinMs);
   }
