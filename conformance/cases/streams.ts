@@ -900,9 +900,16 @@ async function filtered(trial: Trial, kind: 'prefix' | 'subject'): Promise<void>
     const { id } = author.write(changes, i % 5 === 0 && !isWanted ? { deps: [] } : {});
     if (isWanted) ids.add(toHex(id));
   }
-  // At the end of the log too.
-  for (const author of authors) author.write([set(`conformance/unwanted-${name()}`, { n: 1 })], { deps: [] });
+  const writeUnwanted = (): void => {
+    for (const author of authors) author.write([set(`conformance/unwanted-${name()}`, { n: 1 })], { deps: [] });
+  };
+  // At the end of the log too. A server has got to know the kit's next device after that, and so gets them again behind it.
+  writeUnwanted();
   const line = await readingLine(trial);
+  if (trial.side === 'server') {
+    writeUnwanted();
+    await trial.unharmed();
+  }
   const filter = kind === 'subject' ? ({ kind, subject: wanted } as const) : ({ kind, prefix: wanted } as const);
   const follow = line.follow({ filter });
   await caughtUpFiltered(follow);
