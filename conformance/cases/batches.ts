@@ -532,7 +532,7 @@ async function offerHole(trial: Trial): Promise<Offer & { commits: Commit[] }> {
 }
 
 /** The highest seq of a chain that a new subscription of theirs covers. */
-async function namedOf(
+export async function namedOf(
   trial: Trial,
   chain: Uint8Array,
   before: Offer['line'],
@@ -752,7 +752,7 @@ const codecCases: readonly Case[] = [
       const { author, pull, line } = await offer(trial);
       if (!takesZstd(line)) throw new Skip('it does not take zstd');
       const name = subject('codec');
-      const pack =
+      const packAt =
         (level: number) =>
         (raw: Uint8Array): Uint8Array =>
           new Uint8Array(zstdCompressSync(raw, { params: { [constants.ZSTD_c_compressionLevel]: level } }));
