@@ -428,7 +428,8 @@ export class Connection {
     }
     if (answer.type === 'REFUSED') {
       if (answer.fault.code === 'pairing-pending') return this.#intent.onPending();
-      return this.#fail(refusalOf(answer.fault.code, answer.fault.text));
+      // Theirs to say, as an ERROR is: nothing is answered.
+      return this.#end(refusalOf(answer.fault.code, answer.fault.text), true);
     }
     const { onAnswer } = this.#intent;
     this.#decide(onAnswer(answer).then(() => this.greet()));

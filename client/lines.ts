@@ -25,6 +25,8 @@ export class Lines {
   readonly #connections = new Set<Connection>();
   readonly #dialer: Dialer;
   readonly #deviceByUrl = new Map<string, Uint8Array>();
+  /** Who must answer at an address: the device that it was noted for. */
+  readonly #expectedByUrl = new Map<string, Uint8Array>();
   /** Device (hex) → settles when the connection that is being made to it has greeted, or failed. */
   readonly #greetings = new Map<string, Promise<void>>();
   #closed = false;
@@ -37,7 +39,10 @@ export class Lines {
     };
     this.#book = book;
     this.#events = events;
-    this.#dialer = new Dialer(host.platform, (url, signal) => this.open(url, { kind: 'sync' }, { signal }));
+    this.#dialer = new Dialer(host.platform, (url, signal) => {
+      const expectedDevice = this.#expectedByUrl.get(url);
+      return this.open(url, { kind: 'sync' }, { signal, ...(expectedDevice && { expectedDevice }) });
+    });
   }
 
   // ---- which there are
@@ -154,9 +159,15 @@ export class Lines {
 
   // ---- keeping them
 
-  /** Dials an address from now on, whenever it has no line there. `device`: who was found there. */
+  /**
+   * Dials an address from now on, whenever it has no line there. `device`: who must answer; whoever else has the address by now isn't told who
+   * asked. Without it any device that is known is welcome.
+   */
   keep(url: string, device: Uint8Array | null = null): void {
-    if (device) this.#deviceByUrl.set(url, device);
+    if (device) {
+      this.#deviceByUrl.set(url, device);
+      this.#expectedByUrl.set(url, device);
+    }
     this.#dialer.keep(url);
   }
 

@@ -764,7 +764,7 @@ const senderCases: readonly Case[] = [
     },
   },
   {
-    id: '5.1/1',
+    id: '5.1/100',
     title: 'no zstd for one that does not name it',
     rule: 'only to a peer that named the capability `zstd`',
     async run(trial) {

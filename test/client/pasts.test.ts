@@ -108,10 +108,15 @@ describe('a device that is a member already', () => {
     expect((await joined.space.get('task'))?.value).toEqual({ v: 1 });
     await joined.space.set('task', { v: 2 }).reached({ peers: 1 });
     await phone.peer.space().set('note', { v: 3 }).reached({ peers: 1 });
-    // On the line that is up, and on a new one.
-    await expect(phone.peer.join(link)).rejects.toEqual(withCode('invite-used'));
+    // The device that has used it is answered again, on the line that is up and on a new one; another isn't.
+    const tablet = await network.add('tablet');
+    const { head } = work;
+    expect((await phone.peer.join(link)).space).toBe(joined.space);
+    await expect(tablet.peer.join(link)).rejects.toEqual(withCode('invite-used'));
     network.cut();
-    await expect(phone.peer.join(link)).rejects.toEqual(withCode('invite-used'));
+    expect((await phone.peer.join(link)).space).toBe(joined.space);
+    await expect(tablet.peer.join(link)).rejects.toEqual(withCode('invite-used'));
+    expect(work.head).toBe(head);
     expect(phone.peer.spaces.length).toBe(2);
     await (await phone.peer.connect(laptop.url)).caughtUp();
     await phone.peer.space().set('note', { v: 4 }).reached({ peers: 1 });

@@ -126,7 +126,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     file: 'client/followers.ts',
     find: "if (this.#host.remote()?.capabilities.includes('zstd')) accepted.add(CODEC.ZSTD);",
     replace: 'accepted.add(CODEC.ZSTD);',
-    caughtBy: ['5.1/1'],
+    caughtBy: ['5.1/100'],
   },
   // ---- credit and acknowledgements
   {
