@@ -32,7 +32,7 @@ export interface Candidate extends Dot {
   readonly value: Value;
 }
 
-/** One chain's incs on a counter, summed. */
+/** Consecutive incs of one chain on a counter, summed. */
 export interface Tally extends Dot {
   /** Seq of the earliest inc in `total`; `seq` is the latest's. */
   readonly first: number;
@@ -83,12 +83,12 @@ export function applyUnfolded(resource: Resource, ops: Ops, author: Author): Res
   return applyOps(resource, ops, author, appendTally);
 }
 
-/** One tally for each chain. */
+/** One tally for each chain, or few. */
 export function fold(resource: Resource): Resource {
   const folded = new Map<string, Property>();
   for (const [name, property] of resource) {
     const tallies = property.tallies
-      .toSorted((a, b) => a.chain - b.chain || a.seq - b.seq)
+      .toSorted(byPlace)
       .reduce<readonly Tally[]>((sums, tally) => foldTally(sums, tally, tally.total), []);
     folded.set(name, { ...property, tallies });
   }
@@ -97,13 +97,18 @@ export function fold(resource: Resource): Resource {
 
 type TakeInc = (tallies: readonly Tally[], inc: Dot, amount: number) => readonly Tally[];
 
+/** A sum that would pass ±(2^53 − 1), where doubles are rounded, is begun anew: a chain then has several. */
 function foldTally(tallies: readonly Tally[], { chain, seq, time }: Dot, amount: number): readonly Tally[] {
-  const at = tallies.findIndex((tally) => tally.chain === chain);
-  if (at < 0) {
-    return [...tallies, { chain, seq, time, first: seq, total: amount }].toSorted((a, b) => a.chain - b.chain);
+  const at = tallies.findLastIndex((tally) => tally.chain === chain);
+  const { first = seq, total = 0 } = tallies[at] ?? {};
+  if (at < 0 || !Number.isSafeInteger(total + amount)) {
+    return [...tallies, { chain, seq, time, first: seq, total: amount }].toSorted(byPlace);
   }
-  const { first, total } = tallies[at]!;
   return tallies.with(at, { chain, seq, time, first, total: total + amount });
+}
+
+function byPlace(a: Dot, b: Dot): number {
+  return a.chain - b.chain || a.seq - b.seq;
 }
 
 function appendTally(tallies: readonly Tally[], { chain, seq, time }: Dot, amount: number): readonly Tally[] {
@@ -165,7 +170,7 @@ function applyOps(resource: Resource, ops: Ops, author: Author, takeInc: TakeInc
               (old) => !hasSeen(author, old),
             ),
             dot,
-          ].toSorted((a, b) => a.chain - b.chain || a.seq - b.seq),
+          ].toSorted(byPlace),
         })),
       ].toSorted(byKey),
     }));
@@ -248,14 +253,17 @@ export function propertyValue({ candidates, tallies, elements }: Property): Valu
 /** A counter ends at ±(2^53 − 1): past it sums are rounded, and would depend on the order in which a peer numbers chains. */
 function countFrom(base: number, tallies: readonly Tally[]): number {
   if (tallies.length === 0) return base;
-  let sum = 0;
+  // What isn't whole is added last, to the rounded sum of the rest.
+  const isWhole = Number.isInteger(base);
+  const whole = isWhole ? base : 0;
+  let sum = whole;
   let isExact = true;
   for (const { total } of tallies) {
     sum += total;
-    isExact &&= Number.isSafeInteger(total) && Number.isSafeInteger(sum);
+    isExact &&= Number.isSafeInteger(sum);
   }
-  if (!isExact) sum = Number(tallies.reduce((exact, { total }) => exact + BigInt(total), 0n));
-  return Math.min(INTEGER_MAX, Math.max(-INTEGER_MAX, base + sum));
+  if (!isExact) sum = Number(tallies.reduce((exact, { total }) => exact + BigInt(total), BigInt(whole)));
+  return Math.min(INTEGER_MAX, Math.max(-INTEGER_MAX, isWhole ? sum : base + sum));
 }
 
 /** One of the values that concurrent writes left on a property. The first of a conflict is what the property shows. */

@@ -325,6 +325,36 @@ describe('counters', () => {
       }),
     ).toEqual(shows(max));
   });
+
+  test('is exact where the incs of one chain pass 2^53 − 1 on the way', () => {
+    const max = Number.MAX_SAFE_INTEGER;
+    expect(
+      of((h) => {
+        h.write(A, { inc: { p: max } });
+        h.write(B, { inc: { p: max } });
+        h.write(B, { inc: { p: 3 } });
+        h.write(C, { inc: { p: -max } });
+        h.write(C, { inc: { p: -10 } });
+      }),
+    ).toEqual(shows(max - 7));
+    expect(
+      of((h) => {
+        for (const amount of [max, 2, max, 2, -max, -max, -5]) h.write(A, { inc: { p: amount } });
+      }),
+    ).toEqual(shows(-1));
+  });
+
+  test('is exact where only the number that it counts on brings it back below 2^53', () => {
+    const max = Number.MAX_SAFE_INTEGER;
+    expect(
+      of((h) => {
+        h.write(A, set(-max));
+        h.write(A, { inc: { p: max } });
+        h.write(B, { inc: { p: max - 3 } });
+        h.write(C, { inc: { p: 2 } });
+      }),
+    ).toEqual(shows(max - 1));
+  });
 });
 
 describe('sets', () => {
