@@ -311,6 +311,17 @@ const runCases: readonly Case[] = [
       await trial.unharmed();
     },
   },
+  {
+    id: run(),
+    title: 'of two runs in a batch the second is forged',
+    rule: LAST,
+    hostile: true,
+    async run(trial) {
+      const first = trial.author();
+      const offered = await offer(trial);
+      await refuses(offered, [first.draft([set(subject('run'), { v: 1 })]), forged(offered.author)], 'bad-signature');
+    },
+  },
 ];
 
 // ---- 4.4
