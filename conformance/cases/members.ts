@@ -453,11 +453,11 @@ const roleCases: readonly Case[] = [
       for (let v = 1; v <= 3; v++) author.write(note(v));
       second.write(note(4));
       trial.world.revoke(author.device, [
-        [author, 1],
+        [author, 3],
         [second, 1],
       ]);
       await pull.sendAll();
-      trial.world.revoke(author.device, [[author, 3]]);
+      trial.world.revoke(author.device, [[author, 1]]);
       await pull.sendAll();
       const kinds = await served(trial, [author, second], line);
       isServed(kinds(author), { 1: 'commit', 2: 'erased', 3: 'erased' }, 'the chain that both name');
