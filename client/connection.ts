@@ -91,6 +91,8 @@ export class Connection {
   /** Messages that wait for a pairing to be decided. */
   readonly #inbox: Message[] = [];
   #deciding = false;
+  /** PAIRED came: an answer that comes behind it is to nothing. */
+  #letIn = false;
   readonly #following: Following;
   readonly #followers: Followers;
   /** Spaces (hex) that our last HELLO named. */
@@ -422,7 +424,7 @@ export class Connection {
   }
 
   #onPairAnswer(answer: Extract<Effect, { type: 'pairAnswer' }>['answer']): void {
-    if (this.#intent.kind !== 'pair') {
+    if (this.#intent.kind !== 'pair' || this.#letIn) {
       // A pending device that reconnected by itself is told so again; there is nothing to do but wait.
       return;
     }
@@ -431,6 +433,7 @@ export class Connection {
       // Theirs to say, as an ERROR is: nothing is answered.
       return this.#end(refusalOf(answer.fault.code, answer.fault.text), true);
     }
+    this.#letIn = true;
     const { onAnswer } = this.#intent;
     this.#decide(onAnswer(answer).then(() => this.greet()));
   }

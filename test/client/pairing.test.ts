@@ -274,6 +274,18 @@ describe('a link', () => {
     expect(phone.peer.spaces).toEqual([]);
   });
 
+  test('is answered once: another answer was not asked for', async () => {
+    const { laptop, phone } = await twoDevices();
+    await (
+      await phone.peer.join(await linkTo(laptop))
+    ).synced;
+    const [line] = laptop.peer.connections();
+    line!.answerPaired({ space: bytesOf('another', 32), spaceName: 'another', role: 'owner' });
+    await phone.peer.space().set('note', { by: 'phone' }).reached({ peers: 1 });
+    expect(phone.peer.spaces.length).toBe(1);
+    expect(laptop.peer.connections()).toEqual([line]);
+  });
+
   test('lets a device that is a member already into a second space', async () => {
     const { laptop, phone } = await twoDevices();
     await pair(laptop, phone);
