@@ -282,8 +282,9 @@ async function rolesAtOnce(
   world.grant(device, 'reader');
   const { line, pull } = await offer(trial);
   const deps = [left.deps(), right.deps()];
-  left.write(grantFact(device, later), { deps: deps[0]!, time: now() + 2000 });
-  right.write(grantFact(device, earlier), { deps: deps[1]!, time: now() });
+  const time = now();
+  left.write(grantFact(device, later), { deps: deps[0]!, time: time + 1 });
+  right.write(grantFact(device, earlier), { deps: deps[1]!, time });
   await pull.sendAll();
   return { line, pull, author: world.author(device) };
 }
