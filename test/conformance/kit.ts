@@ -51,11 +51,12 @@ async function judgeServer(root: string, flags: readonly string[]): Promise<KitR
   try {
     const port = await freePort();
     const tidelog = `"${process.execPath}" "${join(root, 'bin/tidelog.js')}" --data "${folder}/node"`;
-    const read = `"${process.execPath}" "${join(ROOT, 'test/conformance/read.ts')}" "${folder}/node" {subject}`;
+    const url = `http://127.0.0.1:${port}`;
+    const read = `"${process.execPath}" "${join(ROOT, 'test/conformance/read.ts')}" ${url} "${folder}/node" {subject}`;
     await exec('sh', ['-c', `${tidelog} init --name node`]);
     return await runKit([
       'server',
-      `http://127.0.0.1:${port}`,
+      url,
       ...['--run', `exec ${tidelog} start --port ${port}`],
       ...['--invite', `${tidelog} pair invite --no-wait --role {role} --expires {life}s`],
       ...['--write', `${tidelog} set {subject} {property}={value}`],
