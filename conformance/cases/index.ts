@@ -9,6 +9,7 @@ import { messageCases } from './messages.ts';
 import { pairingCases } from './pairing.ts';
 import { sessionCases } from './session.ts';
 import { streamCases } from './streams.ts';
+import { subscriptionCases } from './subscriptions.ts';
 import { transportCases } from './transport.ts';
 import { valueCases } from './values.ts';
 
@@ -22,6 +23,7 @@ const CHAPTERS: readonly (readonly Case[])[] = [
   messageCases,
   sessionCases,
   streamCases,
+  subscriptionCases,
   pairingCases,
   hostileCases,
 ];
