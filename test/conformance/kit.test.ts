@@ -1,0 +1,53 @@
+/**
+ * The conformance kit against this implementation, as a user would run it: real processes, real sockets, all that it may ask for. All cases pass; and with a
+ * mistake planted, the cases that are there for it fail.
+ */
+import { describe, expect, test } from 'vitest';
+import { judge, type CaseResult } from './kit.ts';
+import { build, ROOT } from './planted/build.ts';
+import { PLANTED_BUGS } from './planted/bugs.ts';
+
+const RUN_MS_MAX = 600_000;
+const BUG_MS_MAX = 120_000;
+
+function notPassed(results: readonly CaseResult[]): string[] {
+  return results
+    .filter(({ outcome }) => outcome !== 'passed')
+    .map(({ id, title, outcome, reason, transcript }) =>
+      [`${outcome} ${id} ${title}: ${reason}`, ...transcript].join('\n  '),
+    );
+}
+
+describe('the kit', () => {
+  test('passes our node', { timeout: RUN_MS_MAX }, async () => {
+    const { results, code, stderr } = await judge('server', ROOT);
+    expect(notPassed(results), stderr).toEqual([]);
+    expect(results.length).toBeGreaterThan(500);
+    expect(code).toBe(0);
+  });
+
+  test('passes our client', { timeout: RUN_MS_MAX }, async () => {
+    const { results, code, stderr } = await judge('client', ROOT, ['--workers', '6']);
+    expect(notPassed(results), stderr).toEqual([]);
+    expect(results.length).toBeGreaterThan(400);
+    expect(code).toBe(0);
+  });
+});
+
+describe.concurrent('a planted bug is caught', () => {
+  test.each(PLANTED_BUGS.map((bug) => [bug.id, bug] as const))('%s', { timeout: BUG_MS_MAX }, async (_, bug) => {
+    const copy = await build(bug);
+    try {
+      const { results, stderr } = await judge(bug.side, copy.root, [
+        '--only',
+        bug.caughtBy.join(','),
+        '--timeout',
+        '3',
+      ]);
+      const outcomes = results.map(({ id, outcome }) => [id, outcome === 'warned' ? 'failed' : outcome]);
+      expect(outcomes, stderr).toEqual(bug.caughtBy.map((id) => [id, 'failed']));
+    } finally {
+      await copy.remove();
+    }
+  });
+});
