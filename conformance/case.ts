@@ -83,4 +83,6 @@ export interface Trial {
   read(subject: string): Promise<Record<string, unknown> | null>;
   /** The implementation is killed without a warning, and started again. Needs `run`. */
   kill(): Promise<void>;
+  /** It is asked to stop, as its user would, and started again. Needs `run`. */
+  restart(): Promise<void>;
 }

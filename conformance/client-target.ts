@@ -288,6 +288,12 @@ export class ClientTrial implements Trial {
     await this.#meeting.program.stop('SIGKILL');
   }
 
+  /** The next connection starts it again. */
+  async restart(): Promise<void> {
+    if (!this.#meeting.program) throw new Skip('needs --run');
+    await this.#meeting.program.stop('SIGTERM');
+  }
+
   output(): string {
     return this.#meeting.program?.output ?? '';
   }

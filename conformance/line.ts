@@ -503,7 +503,7 @@ export class Follow {
 }
 
 /** What another peer wrote, as the kit keeps it. */
-function commitOf(entry: Exclude<AuthenticEntry, { kind: 'gap' }>): Commit {
+export function commitOf(entry: Exclude<AuthenticEntry, { kind: 'gap' }>): Commit {
   const { chain, seq, prev, id, signature } = entry;
   return {
     chain,

@@ -27,7 +27,7 @@ export interface Target {
   readonly isMember: boolean;
   /** Program and version, once it has said so. */
   readonly agent: string;
-  trial(): Promise<Trial & { readonly wires: readonly Wire[]; end(): Promise<void> }>;
+  trial(): Promise<Trial & { readonly wires: readonly Wire[]; end(hasFailed: boolean): Promise<void> }>;
   /** What the program under test printed last. */
   output(): string;
 }
@@ -107,6 +107,7 @@ async function runCase(target: Target, each: Case): Promise<Result> {
   if (missing !== undefined) return result('skipped', `needs --${missing}`);
   if (!target.isMember && !each.stranger) return result('skipped', 'needs a pairing link for an owner');
   const trial = await target.trial();
+  let hasFailed = false;
   try {
     await withTimeout(
       attempt(trial, each),
@@ -116,6 +117,7 @@ async function runCase(target: Target, each: Case): Promise<Result> {
     return result('passed', null);
   } catch (thrown) {
     if (thrown instanceof Skip) return result('skipped', thrown.message);
+    hasFailed = true;
     const reason =
       thrown instanceof Violation
         ? thrown.message
@@ -134,7 +136,7 @@ async function runCase(target: Target, each: Case): Promise<Result> {
       );
     return result(each.should && thrown instanceof Violation ? 'warned' : 'failed', reason, transcript);
   } finally {
-    await trial.end();
+    await trial.end(hasFailed);
   }
 }
 

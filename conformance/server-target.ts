@@ -7,7 +7,7 @@ import { decodePairLink, pairProof, syncUrl, type PairInvite } from '../protocol
 import type { LineOptions, Trial } from './case.ts';
 import { crypto, newDevice, type Device } from './device.ts';
 import { Program, runHook, type Hooks } from './hooks.ts';
-import { Line } from './line.ts';
+import { commitOf, Line } from './line.ts';
 import { dial, type Socket } from './socket.ts';
 import { Skip, Violation } from './violation.ts';
 import { initiate, type Wire } from './wire.ts';
@@ -123,6 +123,20 @@ export class ServerTarget {
     return this.#control;
   }
 
+  /** After a case that failed: the world is what the node has by now, whether it should or not. */
+  async adopt(): Promise<void> {
+    if (!this.#control) return;
+    this.#control.wire.socket.cut();
+    const wire = await initiate(await this.dial(), this.#owner, { patienceMs: this.patienceMs });
+    const line = new Line(wire, this.world);
+    line.sayHello({ spaces: [] });
+    await wire.next('HELLO');
+    const follow = line.follow();
+    await follow.caughtUp();
+    wire.socket.cut();
+    this.world.replace(follow.entries.filter((entry) => entry.kind !== 'gap').map(commitOf));
+  }
+
   async link(role: Role, lifeSeconds?: number): Promise<PairInvite> {
     const given = lifeSeconds === undefined && role === 'owner' ? this.#links.pop() : undefined;
     if (given !== undefined) return decodePairLink(crypto, given);
@@ -130,9 +144,9 @@ export class ServerTarget {
     return decodePairLink(crypto, await newLink(this.hooks.invite, role, lifeSeconds));
   }
 
-  async kill(): Promise<void> {
+  async restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     if (!this.#program) throw new Skip('needs --run');
-    await this.#program.stop('SIGKILL');
+    await this.#program.stop(signal);
     this.#program.start();
     await untilAnswered(async () => (await this.dial()).cut());
   }
@@ -251,11 +265,17 @@ class ServerTrial implements Trial {
   }
 
   async kill(): Promise<void> {
-    await this.#target.kill();
+    await this.#target.restart('SIGKILL');
   }
 
-  async end(): Promise<void> {
+  async restart(): Promise<void> {
+    await this.#target.restart('SIGTERM');
+  }
+
+  async end(hasFailed: boolean): Promise<void> {
     for (const socket of this.#sockets) socket.cut();
+    // Where not even that can be read, the next case says so.
+    if (hasFailed) await this.#target.adopt().catch(() => {});
   }
 }
 

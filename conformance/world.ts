@@ -181,6 +181,13 @@ export class World {
     this.#heads.set(toHex(chain.id), { chain: chain.id, seq, id });
   }
 
+  /** Takes what an implementation has for the truth, right or wrong: what a case found must not fail all that come after it. */
+  replace(commits: readonly Commit[]): void {
+    this.log.length = 0;
+    this.#heads.clear();
+    for (const commit of commits) this.add(commit);
+  }
+
   author(device: Device): Author {
     return new Author(this, device);
   }

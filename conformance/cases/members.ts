@@ -680,4 +680,27 @@ function sorted(value: unknown): unknown {
   );
 }
 
-export const memberCases: readonly Case[] = [...foundingCases, ...factCases, ...roleCases, ...verdictCases];
+/** An owner whose clock is slow takes a role away that another has given by a clock that is fast. */
+const slowClock: Case = {
+  id: '7.3/100',
+  title: 'a role that an owner with a slow clock has taken away',
+  rule: 'Leave out those that another of them had seen.',
+  hostile: true,
+  async run(trial) {
+    const { world } = trial;
+    const slow = trial.author('owner');
+    const device = newDevice();
+    const now = Date.now() * 1000;
+    world.owner.write([set(`~devices/${device.id}`, { role: 'writer' })], { time: now + HOUR_US });
+    slow.write([set(`~devices/${device.id}`, { role: 'reader' })], { time: now });
+    const line = await trial.line();
+    const pull = await line.push();
+    await refuses(
+      { line, pull },
+      [world.author(device).draft([set(subject('slow-clock'), { n: 1 })])],
+      ['unauthorized'],
+    );
+  },
+};
+
+export const memberCases: readonly Case[] = [slowClock, ...foundingCases, ...factCases, ...roleCases, ...verdictCases];

@@ -520,6 +520,10 @@ const FORMS: readonly (readonly [name: keyof typeof MESSAGE_TYPE, fields: readon
   ['ERROR', [['fault', FAULT, [null, ...BAD_FAULTS]]]],
 ];
 
+const OF_A_SENDER: ReadonlySet<string> = new Set(['BATCH', 'CAUGHT_UP', 'UNSUBSCRIBED']);
+/** Also right, these end the connection or begin a pairing. */
+const MEANS_MORE: ReadonlySet<string> = new Set(['ERROR', 'PAIR']);
+
 /** A program that connects is started anew for each try: there every fourth is enough. */
 const CLIENT_TRIES_EVERY = 4;
 
@@ -529,16 +533,32 @@ const fieldCases = FORMS.map(([message, fields], i): Case => ({
   rule: FORM,
   hostile: true,
   async run(trial) {
-    const good = fields.map(([, value]) => value);
-    const tries = [
-      ...fields.map(([what], at) => [`without ${what}`, good.slice(0, at)] as const),
-      ...fields.flatMap(([what, , bad], at) => bad.map((value) => [`a wrong ${what}`, good.with(at, value)] as const)),
-    ];
     const device = trial.side === 'server' ? await trial.device('writer') : undefined;
-    for (const [at, [what, values]] of tries.entries()) {
+    const open = async (): Promise<{ line: Line; good: unknown[] }> => {
+      const line = await trial.line(device ? { device } : {});
+      const good = fields.map(([, value]) => value);
+      // What is for a subscription that isn't there is `bad-message` in any form.
+      if (OF_A_SENDER.has(message)) good[0] = (await line.pull()).subscription;
+      return { line, good };
+    };
+    if (!MEANS_MORE.has(message)) {
+      const { line, good } = await open();
+      line.wire.sendFields(MESSAGE_TYPE[message], ...good);
+      await line.ping();
+    }
+    const tries: (readonly [what: string, change: (good: unknown[]) => unknown[]])[] = [
+      ...fields.map(([what], at) => [`without ${what}`, (good: unknown[]) => good.slice(0, at)] as const),
+      ...fields.flatMap(([what, , bad], at) =>
+        bad.map((value) => [`a wrong ${what}`, (good: unknown[]) => good.with(at, value)] as const),
+      ),
+    ];
+    for (const [at, [what, change]] of tries.entries()) {
       if (trial.side === 'client' && (at + i) % CLIENT_TRIES_EVERY !== 0) continue;
-      const { wire } = await trial.line(device ? { device } : {});
-      const bytes = encode([MESSAGE_TYPE[message], ...values]);
+      const {
+        line: { wire },
+        good,
+      } = await open();
+      const bytes = encode([MESSAGE_TYPE[message], ...change(good)]);
       wire.sendRaw(bytes);
       try {
         await wire.refused('bad-message');

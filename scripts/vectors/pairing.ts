@@ -339,7 +339,7 @@ export function pairingInvalid(): object {
       cases: [
         { name: 'another id', why: 'no such invite was made', tries: [attempt('invite-unknown', good, undefined, bytesOf('id', 8))] }, // prettier-ignore
         { name: 'at its expiry and after it', why: 'it lives up to expiry', tries: [attempt('invite-expired', good, EXPIRES_MS + 1), attempt(null, good, EXPIRES_MS)] }, // prettier-ignore
-        { name: 'twice', why: 'it works once', tries: [attempt(null), attempt('invite-used')] },
+        { name: 'again, with a proof that is not that of the device that used it', why: 'it works once', tries: [attempt(null), attempt('invite-used', bad)] }, // prettier-ignore
         { name: 'two wrong proofs, and the right one', why: 'three wrong ones make it dead', tries: [attempt('invite-wrong-secret', bad), attempt('invite-wrong-secret', bad), attempt(null)] }, // prettier-ignore
         { name: 'three wrong proofs, and the right one', why: 'three wrong ones make it dead', tries: [attempt('invite-wrong-secret', bad), attempt('invite-wrong-secret', bad), attempt('invite-wrong-secret', bad), attempt('invite-dead')] }, // prettier-ignore
       ],
