@@ -473,7 +473,7 @@ const FORMS: readonly (readonly [name: keyof typeof MESSAGE_TYPE, fields: readon
       ['prev', 0, BAD_COUNTS],
       ['last', 0, BAD_COUNTS],
       ['codec', 0, [2, -1, 0.5, '0', null]],
-      ['rawBytes', 4, BAD_COUNTS],
+      ['rawBytes', 5, BAD_COUNTS],
       ['data', encode([[], [], new Uint8Array(0)]), ['data', null, [], 4]],
     ],
   ],
