@@ -454,7 +454,7 @@ const senderCases: readonly Case[] = [
   {
     id: '11.7/103',
     title: 'ACKs in small steps, and for what is not there any more',
-    rule: "For a subscription that isn't there any more an ACK is ignored.",
+    rule: "For a subscription that isn't there an ACK is ignored",
     async run(trial) {
       writeSome(trial, 4);
       const line = await readingLine(trial);

@@ -57,10 +57,14 @@ async function judgeServer(root: string, flags: readonly string[]): Promise<KitR
     return await runKit([
       'server',
       url,
-      ...['--run', `exec ${tidelog} start --port ${port}`],
-      ...['--invite', `${tidelog} pair invite --no-wait --role {role} --expires {life}s`],
-      ...['--write', `${tidelog} set {subject} {property}={value}`],
-      ...['--read', read],
+      '--run',
+      `exec ${tidelog} start --port ${port}`,
+      '--invite',
+      `${tidelog} pair invite --no-wait --role {role} --expires {life}s`,
+      '--write',
+      `${tidelog} set {subject} {property}={value}`,
+      '--read',
+      read,
       ...flags,
     ]);
   } finally {
@@ -72,9 +76,12 @@ async function judgeClient(root: string, flags: readonly string[]): Promise<KitR
   const program = `"${process.execPath}" "${join(root, 'test/conformance/client.ts')}" {data}`;
   return runKit([
     'client',
-    ...['--run', `exec ${program} run {link}`],
-    ...['--write', `${program} set {subject} {property} {value}`],
-    ...['--read', `${program} get {subject}`],
+    '--run',
+    `exec ${program} run {link}`,
+    '--write',
+    `${program} set {subject} {property} {value}`,
+    '--read',
+    `${program} get {subject}`,
     ...flags,
   ]);
 }
