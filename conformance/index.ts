@@ -10,8 +10,7 @@
  */
 export { ServerTarget } from './server-target.ts';
 export { ClientTarget } from './client-target.ts';
-export { casesOf, runCases, type Outcome, type Result, type RunOptions, type Target } from './run.ts';
+export { casesOf, runCases, type Outcome, type Result, type Target } from './run.ts';
 export { CASES } from './cases/index.ts';
-export type { Case, Side } from './case.ts';
+export type { Side } from './case.ts';
 export { formatJunit } from './junit.ts';
-export { Violation } from './violation.ts';

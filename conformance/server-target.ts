@@ -50,17 +50,18 @@ export class ServerTarget {
     const { hooks } = options;
     const program = hooks.run === undefined ? null : new Program(hooks.run);
     program?.start();
+    const startMs = program ? START_MS : 0;
     try {
       let { address } = options;
       if (address === undefined) {
         if (hooks.invite === undefined)
           throw new TidelogError('bad-argument', 'give a link or an address, or a command that makes links: --invite');
-        address = await untilAnswered(() => newLink(hooks.invite!, 'owner'));
+        address = await untilAnswered(() => newLink(hooks.invite!, 'owner'), startMs);
       }
       const isLink = address.includes('#pair=');
       const url = isLink ? syncUrl(decodePairLink(crypto, address).addresses[0]!) : syncUrl(address);
       const target = new ServerTarget(url, isLink ? [address] : [], program, options);
-      await untilAnswered(async () => (await target.dial()).cut());
+      await untilAnswered(async () => (await target.dial()).cut(), startMs);
       if (isLink || hooks.invite !== undefined) await target.#join();
       return target;
     } catch (error) {
@@ -90,15 +91,20 @@ export class ServerTarget {
       patienceMs: this.patienceMs,
       expected: invite.device,
     });
-    const proof = pairProof(crypto, invite.secret, wire.handshakeHash, this.#owner.keys.public);
-    wire.send({ type: 'PAIR', invite: { id: invite.id, proof }, name: this.#owner.name });
-    const paired = await wire.next('PAIRED');
-    if (!equal(paired.space, invite.space)) throw new Violation('PAIRED names another space than the link');
-    if (paired.role !== 'owner')
-      throw new TidelogError('bad-argument', `the link is for a ${paired.role}; the kit needs one for an owner`);
-    this.#world = new World(invite.space);
-    await this.#greetAsOwner(wire);
-    this.#world.owner = new Author(this.#world, this.#owner);
+    try {
+      const proof = pairProof(crypto, invite.secret, wire.handshakeHash, this.#owner.keys.public);
+      wire.send({ type: 'PAIR', invite: { id: invite.id, proof }, name: this.#owner.name });
+      const paired = await wire.next('PAIRED');
+      if (!equal(paired.space, invite.space)) throw new Violation('PAIRED names another space than the link');
+      if (paired.role !== 'owner')
+        throw new TidelogError('bad-argument', `the link is for a ${paired.role}; the kit needs one for an owner`);
+      this.#world = new World(invite.space);
+      await this.#greetAsOwner(wire);
+      this.#world.owner = new Author(this.#world, this.#owner);
+    } catch (error) {
+      wire.socket.cut();
+      throw error;
+    }
   }
 
   /** Greets on the owner's connection, reads all, and offers it. */
@@ -172,9 +178,9 @@ async function newLink(command: string, role: Role, lifeSeconds = 600): Promise<
   return link;
 }
 
-/** A program that was just started needs a moment. */
-async function untilAnswered<T>(ask: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + START_MS;
+/** One that was just started needs a moment. */
+async function untilAnswered<T>(ask: () => Promise<T>, withinMs = START_MS): Promise<T> {
+  const deadline = performance.now() + withinMs;
   for (;;) {
     try {
       return await ask();
