@@ -10,9 +10,12 @@ import { PLANTED_BUGS } from './planted/bugs.ts';
 const RUN_MS_MAX = 600_000;
 const BUG_MS_MAX = 120_000;
 
-function notPassed(results: readonly CaseResult[]): string[] {
+/** Our log has no floor: it holds every position. And a node that was joined has a log already. */
+const SKIPPED = { server: ['11.3/103', '11.5/101'], client: ['11.3/103'] } as const;
+
+function notPassed(results: readonly CaseResult[], skipped: readonly string[]): string[] {
   return results
-    .filter(({ outcome }) => outcome !== 'passed')
+    .filter(({ id, outcome }) => outcome !== (skipped.includes(id) ? 'skipped' : 'passed'))
     .map(({ id, title, outcome, reason, transcript }) =>
       [`${outcome} ${id} ${title}: ${reason}`, ...transcript].join('\n  '),
     );
@@ -21,15 +24,15 @@ function notPassed(results: readonly CaseResult[]): string[] {
 describe('the kit', () => {
   test('passes our node', { timeout: RUN_MS_MAX }, async () => {
     const { results, code, stderr } = await judge('server', ROOT);
-    expect(notPassed(results), stderr).toEqual([]);
-    expect(results.length).toBeGreaterThan(500);
+    expect(notPassed(results, SKIPPED.server), stderr).toEqual([]);
+    expect(results.length).toBeGreaterThan(600);
     expect(code).toBe(0);
   });
 
   test('passes our client', { timeout: RUN_MS_MAX }, async () => {
     const { results, code, stderr } = await judge('client', ROOT, ['--workers', '6']);
-    expect(notPassed(results), stderr).toEqual([]);
-    expect(results.length).toBeGreaterThan(400);
+    expect(notPassed(results, SKIPPED.client), stderr).toEqual([]);
+    expect(results.length).toBeGreaterThan(600);
     expect(code).toBe(0);
   });
 });

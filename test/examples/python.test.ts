@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
+import { runKit } from '../conformance/kit.ts';
 import { textOf } from '../e2e/support.ts';
 import { sharedFile } from '../support/shared.ts';
 
@@ -33,6 +34,36 @@ describe.skipIf(!isThere)(`the peer in Python${unless}`, () => {
   test('durability, holes, credit, the clock, hostile input', () => passes('test_peer.py'), TIMEOUT_MS);
 
   test('with a real node', () => passes('test_against_node.py'), TIMEOUT_MS);
+
+  test(
+    'passes the conformance kit, but for filters, which it does not serve',
+    async () => {
+      const peer = `env PYTHONPATH="${FOLDER}" ${PYTHON} -m tidelog --data {data}`;
+      const { results, stderr } = await runKit([
+        'client',
+        '--quick',
+        '--workers',
+        '3',
+        '--run',
+        `exec ${peer} run {link}`,
+        '--write',
+        `${peer} set {subject} {property} {value}`,
+        '--read',
+        `${peer} get {subject}`,
+      ]);
+      const others = results.filter(({ outcome }) => outcome !== 'passed');
+      const failed = others.filter(({ outcome }) => outcome === 'failed');
+      expect(
+        failed.map(({ id, reason }) => `${id}: ${reason}`),
+        stderr,
+      ).toEqual([]);
+      expect(others.filter(({ outcome }) => outcome === 'warned').map(({ id }) => id)).toEqual(['11.4/100']);
+      const skipped = others.filter(({ outcome }) => outcome === 'skipped').map(({ id }) => id);
+      expect(skipped.filter((id) => !id.startsWith('12.5/'))).toEqual(['11.3/103']);
+      expect(results.length).toBeGreaterThan(600);
+    },
+    TIMEOUT_MS,
+  );
 
   test.skipIf(!HISTORY)(
     'a real history, both ways; skipped without ../shared/data',

@@ -104,7 +104,7 @@ class Session:
         self.capabilities = capabilities
         self.remote = None
         self._note(spaces)
-        if self.remote and all(pull.ended for pull in self.pulls.values()):
+        if self.remote and all(pull.ended and not pull.refused for pull in self.pulls.values()):
             await self._subscribe()
         elif not self.remote and not self.live:
             raise Fault("unknown-space", "the other side doesn't offer it")

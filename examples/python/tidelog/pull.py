@@ -14,6 +14,7 @@ class Pull:
         self.position = None  # None after a start from a vector, until the sender says where it begins
         self.from_cursor = False
         self.ended = False
+        self.refused = False
 
     async def start(self):
         """From the cursor, if it is of this log; else from the vector, and with nothing at all from the start."""
@@ -66,7 +67,9 @@ class Pull:
         if fault[0] in CURSOR_FAULTS and self.from_cursor:
             self.session.replica.store.forget_cursor(self.session.channel.device)
             return True
-        if fault[0] == "unknown-space" and self.session.live:
-            self.session.say("unknown-space: waits for the membership to arrive")
+        if self.session.live:
+            # The subscription only: the other direction goes on (section 11.9). Another HELLO may mend unknown-space, and nothing else.
+            self.refused = fault[0] != "unknown-space"
+            self.session.say(f"{fault[0]}: it sends nothing on this connection")
             return False
         raise Fault.told(fault)
