@@ -2,6 +2,7 @@
 import type { Case } from '../case.ts';
 import { batchCases } from './batches.ts';
 import { commitCases } from './commits.ts';
+import { entryCases } from './entries.ts';
 import { hostileCases } from './hostile.ts';
 import { memberCases } from './members.ts';
 import { mergeCases } from './merging.ts';
@@ -16,6 +17,7 @@ import { valueCases } from './values.ts';
 const CHAPTERS: readonly (readonly Case[])[] = [
   valueCases,
   commitCases,
+  entryCases,
   batchCases,
   memberCases,
   mergeCases,
