@@ -8,6 +8,7 @@ import { memberCases } from './members.ts';
 import { mergeCases } from './merging.ts';
 import { messageCases } from './messages.ts';
 import { pairingCases } from './pairing.ts';
+import { rightCases } from './rights.ts';
 import { sessionCases } from './session.ts';
 import { streamCases } from './streams.ts';
 import { subscriptionCases } from './subscriptions.ts';
@@ -19,6 +20,7 @@ const CHAPTERS: readonly (readonly Case[])[] = [
   commitCases,
   entryCases,
   batchCases,
+  rightCases,
   memberCases,
   mergeCases,
   transportCases,

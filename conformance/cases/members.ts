@@ -230,7 +230,7 @@ const AT_PAST = 'take the authorized role facts on d whose commits lie in P';
 type Kinds = Record<number, 'commit' | 'erased' | 'gap'>;
 
 /** How each commit of these authors is served: whole, or erased. */
-async function served(trial: Trial, authors: readonly Author[], after: Line): Promise<(author: Author) => Kinds> {
+export async function served(trial: Trial, authors: readonly Author[], after: Line): Promise<(author: Author) => Kinds> {
   const entries = await readChains(
     trial,
     authors.map(({ chain }) => chain.id),
@@ -242,7 +242,7 @@ async function served(trial: Trial, authors: readonly Author[], after: Line): Pr
     );
 }
 
-function isServed(kinds: Kinds, expected: Kinds, whose: string): void {
+export function isServed(kinds: Kinds, expected: Kinds, whose: string): void {
   for (const [seq, kind] of Object.entries(expected)) {
     const saw = kinds[Number(seq)] ?? 'missing';
     const as = (what: string): string => (what === 'commit' ? 'whole' : what);
@@ -250,12 +250,12 @@ function isServed(kinds: Kinds, expected: Kinds, whose: string): void {
   }
 }
 
-const note = (v: number): ReturnType<typeof set>[] => [set(subject('member'), { v })];
+export const note = (v: number): ReturnType<typeof set>[] => [set(subject('member'), { v })];
 
 /** A commit next to what came before, that has seen nothing since. */
-const unseeing: WriteOptions = { deps: [] };
+export const unseeing: WriteOptions = { deps: [] };
 
-function grantFact(device: Device, role: Role): ReturnType<typeof set>[] {
+export function grantFact(device: Device, role: Role): ReturnType<typeof set>[] {
   return [set(`~devices/${device.id}`, { role, name: device.name })];
 }
 
@@ -263,7 +263,7 @@ const HOUR_US = 3_600_000_000;
 const now = (): number => Date.now() * 1000;
 
 /** A revocation by one that has seen nothing new. */
-function strike(by: Author, against: Author, cut: number, time: number): void {
+export function strike(by: Author, against: Author, cut: number, time: number): void {
   by.write([set(`~devices/${against.device.id}`, { revoked: { [toHex(against.chain.id)]: cut } })], {
     ...unseeing,
     time,
