@@ -1,5 +1,6 @@
 /** Commands of the person who runs the kit: what can't be done over the wire, such as making the implementation write, is done by them. */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { TidelogError } from '../protocol/errors.ts';
 
@@ -20,6 +21,8 @@ const HOOK_TIMEOUT_MS = 30_000;
 const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
 /** What is kept of a program's output, for the report of a case that fails. */
 const OUTPUT_KEPT_CHARACTERS = 4000;
+/** How long a program that is asked to stop may take. */
+const STOP_MS = 5000;
 
 /** `{name}` becomes the value as one word of the shell, whatever is in it. */
 function fill(command: string, values: Values): string {
@@ -46,6 +49,14 @@ export async function runHook(command: string, values: Values): Promise<string> 
       },
     );
   });
+}
+
+function groupRuns(pid: number): boolean {
+  try {
+    return process.kill(-pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 /** A program that goes on by itself, with all that it starts. */
@@ -99,10 +110,12 @@ export class Program {
       }
     };
     end(signal);
-    const late = setTimeout(() => end('SIGKILL'), 5000);
+    const late = setTimeout(() => end('SIGKILL'), STOP_MS);
     await this.#exited;
+    // The shell may end before what it started, which is given its time, too.
+    const endMs = performance.now() + STOP_MS;
+    if (signal === 'SIGTERM') while (groupRuns(pid) && performance.now() < endMs) await sleep(20);
     clearTimeout(late);
-    // The shell may have ended before what it started.
     end('SIGKILL');
   }
 }

@@ -1,9 +1,11 @@
 /** All cases, in the order of the protocol's chapters. */
 import type { Case } from '../case.ts';
 import { batchCases } from './batches.ts';
+import { channelCases } from './channel.ts';
 import { commitCases } from './commits.ts';
 import { entryCases } from './entries.ts';
 import { hostileCases } from './hostile.ts';
+import { joiningCases } from './joining.ts';
 import { memberCases } from './members.ts';
 import { mergeCases } from './merging.ts';
 import { messageCases } from './messages.ts';
@@ -24,11 +26,13 @@ const CHAPTERS: readonly (readonly Case[])[] = [
   memberCases,
   mergeCases,
   transportCases,
+  channelCases,
   messageCases,
   sessionCases,
   streamCases,
   subscriptionCases,
   pairingCases,
+  joiningCases,
   hostileCases,
 ];
 
