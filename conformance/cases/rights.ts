@@ -1,10 +1,13 @@
 /** Chapter 7: what members.ts leaves: facts that are none, roles by way of others, and which revocations count among many. */
-import { concat, toHex } from '../../protocol/bytes.ts';
+import type { Change } from '../../protocol/body.ts';
+import { compare, concat, toHex } from '../../protocol/bytes.ts';
+import type { Role } from '../../protocol/membership.ts';
 import { encode } from '../../protocol/msgpack.ts';
 import type { Case } from '../case.ts';
-import { bodyWith, bytes, offer, refuses, writeRaw } from '../offer.ts';
-import { set, type Author } from '../world.ts';
-import { isServed, note, served } from './members.ts';
+import { newDevice, type Device } from '../device.ts';
+import { bodyWith, bytes, keeps, offer, refuses, writeRaw } from '../offer.ts';
+import { set, type Author, type WriteOptions } from '../world.ts';
+import { grantFact, isServed, note, served, unseeing } from './members.ts';
 
 /** Numbers of their own: those of members.ts grow from 1. */
 function section(number: string): () => `${string}/${number}` {
@@ -104,4 +107,166 @@ const factCases: readonly Case[] = [
   },
 ];
 
-export const rightCases: readonly Case[] = [...factCases];
+// ---- 7.3
+
+const role = section('7.3');
+
+/** Two roles by facts of the same time that had not seen each other; `greater` is that of the chain that ranks higher. */
+function sameTime(title: string, rule: string, greater: Role, isOneDevice: boolean): Case {
+  return {
+    id: role(),
+    title,
+    rule,
+    ...(greater !== 'writer' && { hostile: true as const }),
+    async run(trial) {
+      const { world } = trial;
+      const left = trial.author('owner');
+      const right = isOneDevice ? world.author(left.device) : trial.author('owner');
+      const rank = ({ chain }: Author): Uint8Array => (isOneDevice ? chain.id : chain.device);
+      const [higher, lower] = [left, right].toSorted((a, b) => compare(rank(b), rank(a))) as [Author, Author];
+      const devices = [newDevice(), newDevice()];
+      for (const device of devices) world.grant(device, 'reader');
+      const offered = await offer(trial);
+      const time = Date.now() * 1000;
+      const lesser: Role = greater === 'writer' ? 'reader' : 'writer';
+      const deps = new Map([higher, lower].map((each) => [each, each.deps()]));
+      const write = (by: Author, device: Device, given: Role): void => {
+        by.write(grantFact(device, given), { deps: deps.get(by)!, time });
+        deps.set(by, []);
+      };
+      // Of each device another of the two comes first.
+      write(higher, devices[0]!, greater);
+      write(lower, devices[0]!, lesser);
+      write(lower, devices[1]!, lesser);
+      write(higher, devices[1]!, greater);
+      await offered.pull.sendAll();
+      if (greater === 'writer') {
+        const commits = devices.map((device) => world.author(device).write(note(1)));
+        await offered.pull.sendAll();
+        await keeps(trial, commits, offered.line);
+      } else {
+        const author = world.author(devices[0]!);
+        await refuses(offered, [author.draft(note(1))], 'unauthorized');
+      }
+    },
+  };
+}
+
+const KEY = 'at equal times that of the greater author key, then of the greater chain id';
+
+const roleCases: readonly Case[] = [
+  sameTime('of two roles of one time that of the greater author key', KEY, 'writer', false),
+  sameTime('of two roles of one time that of the lesser author key is none', KEY, 'reader', false),
+  sameTime('of two roles of one time and author that of the greater chain', KEY, 'writer', true),
+  sameTime('of two roles of one time and author that of the lesser chain is none', KEY, 'reader', true),
+  {
+    id: role(),
+    title: 'a role that only somebody who is named had seen',
+    rule: 'take the authorized role facts on d whose commits lie in P',
+    hostile: true,
+    async run(trial) {
+      const { world } = trial;
+      const between = trial.author('owner');
+      const device = newDevice();
+      const author = world.author(device);
+      const before = author.deps();
+      world.grant(device, 'writer');
+      between.write([set('~conformance', { v: 1 })]);
+      const offered = await offer(trial);
+      const deps = [...before, { chain: between.chain.id, seq: 1 }];
+      await refuses(offered, [author.draft(note(1), { deps })], 'unauthorized');
+    },
+  },
+  {
+    id: role(),
+    title: 'a role given by an owner that did not know yet that it is none any more',
+    rule: "or if its commit isn't past a cut and, at the past of its commit, a's role is `owner`",
+    async run(trial) {
+      const owner = trial.author('owner');
+      const { line, pull } = await offer(trial);
+      owner.write([set('~conformance', { v: 1 })]);
+      trial.world.grant(owner.device, 'reader');
+      const device = newDevice();
+      owner.write(grantFact(device, 'writer'), unseeing);
+      const commit = trial.world.author(device).write(note(1));
+      await pull.sendAll();
+      await keeps(trial, [commit], line);
+    },
+  },
+];
+
+/** A revocation without cuts by one that has seen nothing new. */
+function strike(by: Author, against: Author, others: readonly Change[] = [], options: WriteOptions = unseeing): void {
+  by.write([set(deviceSubject(against), { revoked: {} }), ...others], options);
+}
+
+const cutCases: readonly Case[] = [
+  {
+    id: role(),
+    title: 'what an owner gave that was made so by a revoked one',
+    rule: "if its commit isn't past a cut and, at the past of its commit, a's role is `owner`",
+    async run(trial) {
+      const { world } = trial;
+      const first = trial.author('owner');
+      const { line, pull } = await offer(trial);
+      const second = world.author(newDevice());
+      first.write(grantFact(second.device, 'owner'));
+      const writer = world.author(newDevice());
+      second.write(grantFact(writer.device, 'writer'));
+      writer.write(note(1));
+      await pull.sendAll();
+      strike(world.owner, first);
+      await pull.sendAll();
+      const kinds = await served(trial, [first, second, writer], line);
+      isServed(kinds(first), { 1: 'commit' }, 'the revoked owner');
+      isServed(kinds(second), { 1: 'commit' }, 'the owner that it made');
+      isServed(kinds(writer), { 1: 'erased' }, 'the writer that that one made');
+    },
+  },
+  {
+    id: role(),
+    title: 'an owner that revokes itself from the beginning',
+    rule: 'A revocation that counts stays, and its commit with all that it says, also if its author is cut by another.',
+    async run(trial) {
+      const { world } = trial;
+      const owner = trial.author('owner');
+      const { line, pull } = await offer(trial);
+      const [early, late] = [world.author(newDevice()), world.author(newDevice())];
+      owner.write(grantFact(early.device, 'writer'));
+      early.write(note(1));
+      strike(owner, owner, grantFact(late.device, 'writer'));
+      late.write(note(1));
+      owner.write(note(2), unseeing);
+      await pull.sendAll();
+      const kinds = await served(trial, [owner, early, late], line);
+      isServed(kinds(owner), { 1: 'commit', 2: 'commit', 3: 'erased' }, 'the owner');
+      isServed(kinds(early), { 1: 'erased' }, 'the writer that it made before');
+      isServed(kinds(late), { 1: 'commit' }, 'the writer that it made in the commit of the revocation');
+    },
+  },
+  {
+    id: role(),
+    title: "a senior's revocation, of an author that a junior revokes",
+    rule: 'A revocation that counts stays, and its commit with all that it says, also if its author is cut by another.',
+    async run(trial) {
+      const { world } = trial;
+      const [senior, junior] = [trial.author('owner'), trial.author('owner')];
+      const { author: target, line, pull } = await offer(trial);
+      for (const each of [senior, junior]) each.write([set('~conformance', { v: 1 })]);
+      target.write(note(1));
+      const writer = world.author(newDevice());
+      strike(senior, target, grantFact(writer.device, 'writer'));
+      senior.write(note(2), unseeing);
+      writer.write(note(1));
+      await pull.sendAll();
+      strike(junior, senior);
+      await pull.sendAll();
+      const kinds = await served(trial, [senior, target, writer], line);
+      isServed(kinds(senior), { 1: 'commit', 2: 'commit', 3: 'erased' }, 'the senior');
+      isServed(kinds(target), { 1: 'erased' }, 'the device that it revoked');
+      isServed(kinds(writer), { 1: 'commit' }, 'the writer that it made in the commit of the revocation');
+    },
+  },
+];
+
+export const rightCases: readonly Case[] = [...factCases, ...roleCases, ...cutCases];
