@@ -67,7 +67,7 @@ class Pull:
         if fault[0] in CURSOR_FAULTS and self.from_cursor:
             self.session.replica.store.forget_cursor(self.session.channel.device)
             return True
-        if self.session.live:
+        if self.session.live and fault[0] not in CURSOR_FAULTS:
             # The subscription only: the other direction goes on (section 11.9). Another HELLO may mend unknown-space, and nothing else.
             self.refused = fault[0] != "unknown-space"
             self.session.say(f"{fault[0]}: it sends nothing on this connection")
