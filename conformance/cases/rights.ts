@@ -1,11 +1,12 @@
 /** Chapter 7: what members.ts leaves: facts that are none, roles by way of others, and which revocations count among many. */
-import type { Change } from '../../protocol/body.ts';
+import type { Change, Ops } from '../../protocol/body.ts';
 import { compare, concat, toHex } from '../../protocol/bytes.ts';
 import type { Role } from '../../protocol/membership.ts';
 import { encode } from '../../protocol/msgpack.ts';
-import type { Case } from '../case.ts';
+import type { Case, Trial } from '../case.ts';
 import { newDevice, type Device } from '../device.ts';
-import { bodyWith, bytes, keeps, offer, refuses, writeRaw } from '../offer.ts';
+import { bodyWith, bytes, keeps, offer, refusedCase, refuses, subject, writeRaw, type Offer } from '../offer.ts';
+import { expect } from '../violation.ts';
 import { set, type Author, type WriteOptions } from '../world.ts';
 import { grantFact, isServed, note, served, unseeing } from './members.ts';
 
@@ -226,7 +227,7 @@ const cutCases: readonly Case[] = [
   {
     id: role(),
     title: 'an owner that revokes itself from the beginning',
-    rule: 'A revocation that counts stays, and its commit with all that it says, also if its author is cut by another.',
+    rule: 'F is **authorized** if its commit holds a revocation that counts',
     async run(trial) {
       const { world } = trial;
       const owner = trial.author('owner');
@@ -269,4 +270,154 @@ const cutCases: readonly Case[] = [
   },
 ];
 
-export const rightCases: readonly Case[] = [...factCases, ...roleCases, ...cutCases];
+/** Two owners; the senior revokes the junior, and the junior a writer, without having seen each other. */
+async function struckBelow(trial: Trial, isSeniorFirst: boolean): Promise<Offer> {
+  const [senior, junior] = [trial.author('owner'), trial.author('owner')];
+  const offered = await offer(trial);
+  const { author, pull } = offered;
+  for (const each of [senior, junior]) each.write([set('~conformance', { v: 1 })]);
+  author.write(note(1));
+  await pull.sendAll();
+  const strikes = [(): void => strike(senior, junior), (): void => strike(junior, author)];
+  for (const each of isSeniorFirst ? strikes : strikes.toReversed()) {
+    each();
+    await pull.sendAll();
+  }
+  return offered;
+}
+
+const senioritySteps: readonly Case[] = [
+  {
+    id: role(),
+    title: "a junior's revocation of a writer, by one that a senior has revoked",
+    rule: 'Each of its revocations that is authorized under the cuts so far counts, and adds its cuts.',
+    async run(trial) {
+      const { author, line } = await struckBelow(trial, true);
+      isServed((await served(trial, [author], line))(author), { 1: 'commit' }, 'the writer');
+    },
+  },
+  {
+    id: role(),
+    title: "a junior's revocation of a writer turns out to be void, and its commit is given again",
+    rule: 'Each of its revocations that is authorized under the cuts so far counts, and adds its cuts.',
+    async run(trial) {
+      const { author, line } = await struckBelow(trial, false);
+      // What it has dropped is a hole now; one that has not dropped it yet skips what comes.
+      await line.wire.close();
+      const second = await trial.line(trial.side === 'server' ? { device: line.wire.device } : {});
+      const fill = await second.pull();
+      fill.batch(author.commits, { last: Math.max(fill.cursor + 1, trial.world.head) });
+      await fill.acknowledged();
+      isServed((await served(trial, [author], second))(author), { 1: 'commit' }, 'the writer');
+    },
+  },
+  {
+    id: role(),
+    title: 'a revocation that makes another one count, of somebody senior',
+    rule: 'a revocation can give a role back, where it makes void what took the role away',
+    async run(trial) {
+      const { world } = trial;
+      // Senior first. `taker` makes `given` a reader, and `giver` an owner again.
+      const [given, taker, giver, last] = [1, 2, 3, 4].map(() => trial.author('owner')) as [
+        Author,
+        Author,
+        Author,
+        Author,
+      ];
+      const { author: target, line, pull } = await offer(trial);
+      last.write([set('~conformance', { v: 1 })]);
+      target.write(note(1));
+      taker.write(grantFact(given.device, 'reader'));
+      giver.write(grantFact(given.device, 'owner'));
+      strike(world.owner, giver);
+      // Allowed as if nothing had ever been revoked; with the giver revoked it is by a reader.
+      strike(given, target, [], {});
+      await pull.sendAll();
+      const before = await served(trial, [given, target], line);
+      isServed(before(given), { 1: 'commit' }, 'the owner whose role was given back by a revoked one');
+      isServed(before(target), { 1: 'commit' }, 'the device that it would revoke');
+      strike(last, taker);
+      const second = await trial.line();
+      await second.push();
+      const after = await served(trial, [given, target], second);
+      isServed(after(target), { 1: 'erased' }, 'the device that is revoked by one that was never made a reader');
+    },
+  },
+];
+
+// ---- 7.4
+
+const verdict = section('7.4');
+const ALLOWS = "A role **allows** a commit if it is `owner`, or `writer` and the commit doesn't change `~`.";
+
+function refusedWrite(title: string, given: Role, change: (author: Author) => Change): Case {
+  return refusedCase(verdict(), title, ALLOWS, 'unauthorized', (author) => author.draft([change(author)]), {
+    role: given,
+  });
+}
+
+const verdictCases: readonly Case[] = [
+  refusedWrite('a writer that writes the subject ~', 'writer', () => set('~', { v: 1 })),
+  refusedWrite('a writer that destroys a member', 'writer', (author) => ({
+    subject: deviceSubject(author),
+    ops: { destroy: true },
+  })),
+  refusedWrite('a writer that adds to what begins with ~', 'writer', () => ({
+    subject: '~conformance',
+    ops: { add: { v: [1] } },
+  })),
+  refusedWrite('a writer that names itself', 'writer', (author) => set(deviceSubject(author), { name: 'me' })),
+  refusedWrite('a reader that destroys', 'reader', () => ({ subject: subject('rights'), ops: { destroy: true } })),
+  {
+    id: verdict(),
+    title: 'commits that name a void one',
+    rule: 'A void commit keeps its place in its chain, because others may name it in `deps` and all digests must agree.',
+    async run(trial) {
+      const { author, line, pull } = await offer(trial);
+      const other = trial.author('owner');
+      author.write(note(1));
+      trial.world.revoke(author.device, [[author, 1]]);
+      author.write(note(2), unseeing);
+      const commits = [other.write(note(3)), other.write(note(4))];
+      await pull.sendAll();
+      await keeps(trial, commits, line);
+      await trial.unharmed();
+    },
+  },
+  {
+    id: verdict(),
+    title: 'void commits take nothing away from what they had seen',
+    rule: 'It changes nothing.',
+    needs: ['read'],
+    async run(trial) {
+      const { author, pull } = await offer(trial);
+      const other = trial.author();
+      const name = subject('void');
+      other.write([{ subject: name, ops: { set: { v: 1 }, inc: { n: 5 }, add: { list: ['a'] } } }]);
+      trial.world.revoke(author.device, []);
+      const ops: readonly Ops[] = [
+        { set: { v: 2 }, unset: ['n'], remove: { list: ['a'] } },
+        { destroy: true },
+        { inc: { n: 100 }, add: { list: ['b'] } },
+      ];
+      for (const each of ops) author.write([{ subject: name, ops: each }]);
+      // Written with what the void ones are part of: they are seen, and still count for nothing.
+      other.write([{ subject: name, ops: { inc: { n: 1 } } }]);
+      await pull.sendAll();
+      const saw = await trial.read(name);
+      const isRight = saw?.['v'] === 1 && saw['n'] === 6 && JSON.stringify(saw['list']) === '["a"]';
+      expect(
+        isRight && Object.keys(saw).length === 3,
+        `it shows ${JSON.stringify(saw)} and should show {"v":1,"n":6,"list":["a"]}`,
+      );
+    },
+  },
+];
+
+export const rightCases: readonly Case[] = [
+  ...factCases,
+  ...roleCases,
+  ...cutCases,
+  ...senioritySteps,
+  ...verdictCases,
+];
