@@ -7,6 +7,7 @@ import { entryCases } from './entries.ts';
 import { hostileCases } from './hostile.ts';
 import { joiningCases } from './joining.ts';
 import { memberCases } from './members.ts';
+import { mergingCases } from './merges.ts';
 import { mergeCases } from './merging.ts';
 import { messageCases } from './messages.ts';
 import { pairingCases } from './pairing.ts';
@@ -24,6 +25,7 @@ const CHAPTERS: readonly (readonly Case[])[] = [
   batchCases,
   rightCases,
   memberCases,
+  mergingCases,
   mergeCases,
   transportCases,
   channelCases,

@@ -19,7 +19,7 @@ interface Write {
 
 type Shown = Record<string, unknown> | null;
 
-interface Story {
+export interface Story {
   readonly title: string;
   readonly rule: string;
   readonly writes: readonly Write[];
@@ -79,7 +79,7 @@ function sortKeys(_key: string, item: unknown): unknown {
   return Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function storyCase(id: Case['id'], story: Story): Case {
+export function storyCase(id: Case['id'], story: Story): Case {
   return {
     id,
     title: story.title,
