@@ -230,7 +230,11 @@ const AT_PAST = 'take the authorized role facts on d whose commits lie in P';
 type Kinds = Record<number, 'commit' | 'erased' | 'gap'>;
 
 /** How each commit of these authors is served: whole, or erased. */
-export async function served(trial: Trial, authors: readonly Author[], after: Line): Promise<(author: Author) => Kinds> {
+export async function served(
+  trial: Trial,
+  authors: readonly Author[],
+  after: Line,
+): Promise<(author: Author) => Kinds> {
   const entries = await readChains(
     trial,
     authors.map(({ chain }) => chain.id),
