@@ -95,7 +95,15 @@ class Replica:
         of its chains.
         """
         listed, entries = decode_batch(self.space, raw, span)
+        try:
+            return self._take(listed, entries, cursor)
+        except Fault:
+            # What couldn't have been taken in the place of a hole leaves it one, and is no fault of the sender (section 5).
+            return self._take(listed, entries, cursor, with_fills=False)
+
+    def _take(self, listed, entries, cursor, with_fills=True):
         chains, fresh, fills = self._link(listed, entries)
+        fills = fills if with_fills else []
         members = self._judges(fresh)
         verdicts = [members.verdict(e.device, past, e.body.reserved) for e, past in fresh]
         if UNAUTHORIZED in verdicts:
