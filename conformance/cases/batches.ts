@@ -49,6 +49,11 @@ function three(author: Author): Commit[] {
   return commits;
 }
 
+/** All that the author must name, its grant among it, so that nothing is wrong but a chain that nobody has. */
+function depsWithUnknown(author: Author): Uint8Array {
+  return encode([...author.deps().map(({ chain, seq }) => [chain, seq]), [random(16), 1]]);
+}
+
 type Parts = [chains: unknown, entries: unknown, signatures: unknown, ...rest: unknown[]];
 
 /** An honest batch of one commit, as the values that MessagePack writes. */
@@ -378,7 +383,7 @@ const rowCases: readonly Case[] = [
     "a commit whose `deps` the receiver doesn't have",
     'causal-gap',
     (author) =>
-      author.sign(bodyWith(author, settingRaw(subject('batch'), bytes('01')), { deps: encode([[random(16), 1]]) })),
+      author.sign(bodyWith(author, settingRaw(subject('batch'), bytes('01')), { deps: depsWithUnknown(author) })),
   ),
   refusedCase(
     batch(),
@@ -396,7 +401,7 @@ const rowCases: readonly Case[] = [
     'A receiver checks them (`causal-gap`)',
     'causal-gap',
     (author) => ({
-      ...author.sign(bodyWith(author, settingRaw(subject('batch'), bytes('01')), { deps: encode([[random(16), 1]]) })),
+      ...author.sign(bodyWith(author, settingRaw(subject('batch'), bytes('01')), { deps: depsWithUnknown(author) })),
       body: null,
     }),
   ),
@@ -440,7 +445,7 @@ const rowCases: readonly Case[] = [
       const offered = await offer(trial);
       const good = three(offered.author);
       const bad = first.sign(
-        bodyWith(first, settingRaw(subject('batch'), bytes('01')), { deps: encode([[random(16), 1]]) }),
+        bodyWith(first, settingRaw(subject('batch'), bytes('01')), { deps: depsWithUnknown(first) }),
       );
       await refuses(offered, [...good, bad], 'causal-gap');
     },
