@@ -267,7 +267,7 @@ const HOUR_US = 3_600_000_000;
 const now = (): number => Date.now() * 1000;
 
 /** A revocation by one that has seen nothing new. */
-export function strike(by: Author, against: Author, cut: number, time: number): void {
+function strike(by: Author, against: Author, cut: number, time: number): void {
   by.write([set(`~devices/${against.device.id}`, { revoked: { [toHex(against.chain.id)]: cut } })], {
     ...unseeing,
     time,
