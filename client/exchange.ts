@@ -2,16 +2,14 @@
  * What a connection does with a space. Following: from where it asks for the other's log, and what it makes of the batches. Being followed:
  * where in our log a follower begins; it then reads with Log.readFor.
  */
-import { authenticate, type AuthenticBatch } from '../protocol/authenticate.ts';
-import { checkPositions, decodeBatch } from '../protocol/batch.ts';
 import { equal, toHex } from '../protocol/bytes.ts';
 import { VECTOR_CHAINS_MAX } from '../protocol/constants.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import type { BatchMessage, StartsFrom } from '../protocol/messages.ts';
 import type { History } from './history.ts';
 import type { Platform } from './platform.ts';
-import { unpack } from './replica/block.ts';
 import { headsBeforeHoles } from './replica/holes.ts';
+import { readIncoming, readShort, type Incoming } from './replica/incoming.ts';
 import type { Log } from './replica/log.ts';
 import type { Chain, View } from './replica/view.ts';
 import type { Writer } from './replica/writer.ts';
@@ -56,12 +54,11 @@ export class Exchange {
     this.#chainAtOpening = replica.view.ownChain?.hex ?? null;
   }
 
-  /** Unpacks a batch and checks what needs nothing but its bytes. */
-  authenticate(message: BatchMessage): AuthenticBatch {
+  /** Unpacks a batch and checks what needs nothing but its bytes. Throws what `readIncoming` throws. */
+  read(message: BatchMessage): Incoming {
     const { crypto, codecs } = this.#platform;
-    const batch = decodeBatch(unpack(codecs, message));
-    checkPositions(batch, message);
-    return authenticate(crypto, this.#view.space, batch);
+    const { space } = this.#view;
+    return readIncoming(crypto, codecs, space, message, readShort(crypto, codecs, space, message));
   }
 
   /**
@@ -69,7 +66,7 @@ export class Exchange {
    * of those behind it on the same line will be: their cursor would pass over it.
    */
   ingest(
-    batch: AuthenticBatch,
+    incoming: Incoming,
     message: BatchMessage,
     from: { readonly device: Uint8Array; readonly epoch: Uint8Array; readonly line: { isBroken: boolean } },
   ): Promise<Ingested> {
@@ -79,7 +76,7 @@ export class Exchange {
       try {
         const before = await group.cursor(device);
         const headBefore = this.#view.head;
-        const { entries, duplicates } = await group.addBatch(batch, message);
+        const ingested = await group.addBatch(incoming, message);
         // Whatever came or was written since the last batch may stand in their log after this one.
         const isAllTheirs =
           headBefore === 0 ||
@@ -88,7 +85,7 @@ export class Exchange {
             before.seq === message.prev &&
             before.ownHead === headBefore);
         group.setCursor(device, { epoch, seq: message.last, ownHead: isAllTheirs ? this.#view.head : null });
-        return { added: entries.length, duplicates };
+        return ingested;
       } catch (thrown) {
         line.isBroken = true;
         throw thrown;

@@ -2,7 +2,6 @@
  * The other direction of a connection: they follow our logs. Where each subscription begins, what the other side has from elsewhere, and what
  * is read for it when the session asks.
  */
-import type { AuthenticEntry } from '../protocol/authenticate.ts';
 import { toHex } from '../protocol/bytes.ts';
 import { CODEC, type CodecNumber } from '../protocol/constants.ts';
 import { ERRORS, TidelogError } from '../protocol/errors.ts';
@@ -79,11 +78,11 @@ export class Followers {
   }
 
   /** They sent these themselves. */
-  hasAlready(space: Space, entries: readonly AuthenticEntry[]): void {
+  hasAlready(space: Space, heads: Iterable<{ readonly chain: Uint8Array; readonly seq: number }>): void {
     for (const follower of this.#bySubscription.values()) {
       if (follower.space !== space) continue;
-      for (const { chain, seq } of entries) {
-        const hex = toHex(chain.id);
+      for (const { chain, seq } of heads) {
+        const hex = toHex(chain);
         if (seq > (follower.known.get(hex) ?? 0)) follower.known.set(hex, seq);
       }
     }

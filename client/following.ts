@@ -2,7 +2,6 @@
  * One direction of a connection: we follow the other side's logs. Which spaces, from where, taking in their batches in order and no more at
  * once than memory allows, and where we are in each.
  */
-import type { AuthenticEntry } from '../protocol/authenticate.ts';
 import { equal, toHex } from '../protocol/bytes.ts';
 import { CREDIT_BYTES_DEFAULT } from '../protocol/constants.ts';
 import type { BatchMessage, Hello, SpaceState, StartsFrom } from '../protocol/messages.ts';
@@ -25,8 +24,8 @@ export interface FollowingHost {
   dispatch(event: SessionEvent): void;
   /** Work that goes on by itself; what it throws ends the connection. */
   later(work: Promise<void>): void;
-  /** They have these entries: as their followers we needn't send them. */
-  hasAlready(space: Space, entries: readonly AuthenticEntry[]): void;
+  /** They have these chains up to these seqs: to them as our followers we needn't send that. */
+  hasAlready(space: Space, heads: Iterable<{ readonly chain: Uint8Array; readonly seq: number }>): void;
   /** Greeted, or caught up: whoever waits for that looks again. */
   progressed(): void;
 }
@@ -109,13 +108,13 @@ export class Following {
     const { counters } = this.#host;
     this.#ingestingRawBytes += message.rawBytes;
     try {
-      const batch = space.authenticate(message);
+      const incoming = space.read(message);
       // They have it, so what follows them needn't send it back; said before it is appended and the followers wake.
-      this.#host.hasAlready(space, batch.entries);
+      this.#host.hasAlready(space, incoming.heads());
       const epoch = this.heads.get(space.hex)?.epoch;
       if (!epoch) throw new Error('a batch came from a space that was never offered');
-      if (batch.entries.length > 0) {
-        const ingested = space.ingest(batch, message, { device: this.#host.device(), epoch, line: this.#line });
+      if (!incoming.isEmpty) {
+        const ingested = space.ingest(incoming, message, { device: this.#host.device(), epoch, line: this.#line });
         this.#lastIngested = ingested;
         const { added, duplicates } = await ingested;
         counters.entriesReceived += added;

@@ -6,10 +6,8 @@
  *   await write.stored;                          // on this disk
  *   await write.reached({ peers: 1 });           // on another device's disk
  */
-import type { AuthenticBatch } from '../protocol/authenticate.ts';
 import type { Change } from '../protocol/body.ts';
 import { equal, fromHex, toHex } from '../protocol/bytes.ts';
-import { RESERVED_PREFIX } from '../protocol/constants.ts';
 import type { KeyPair } from '../protocol/crypto.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
 import { TidelogError } from '../protocol/errors.ts';
@@ -24,6 +22,7 @@ import { Live } from './live.ts';
 import type { Platform } from './platform.ts';
 import type { GroupContext } from './replica/context.ts';
 import type { Condition, Group } from './replica/group.ts';
+import type { Incoming } from './replica/incoming.ts';
 import { Log } from './replica/log.ts';
 import { View, type Chain } from './replica/view.ts';
 import { Writer } from './replica/writer.ts';
@@ -378,8 +377,8 @@ export class Space {
 
   // ---- for connections: see exchange.ts and replica/log.ts
 
-  authenticate(message: BatchMessage): AuthenticBatch {
-    return this.#exchange.authenticate(message);
+  read(message: BatchMessage): Incoming {
+    return this.#exchange.read(message);
   }
 
   ingest(...args: Parameters<Exchange['ingest']>): Promise<Ingested> {
@@ -414,25 +413,16 @@ export class Space {
 
   #onAppended(group: Group): void {
     const { onEvent } = this.#context;
-    const subjects = new Set<string>();
-    for (const entry of group.entries) {
-      if (entry.kind === 'commit') for (const { subject } of entry.parsed.changes) subjects.add(subject);
-    }
-    let membershipChanged = false;
-    for (const subject of subjects) {
-      if (!subject.startsWith(RESERVED_PREFIX)) continue;
-      membershipChanged = true;
-      this.#names.forget();
-    }
-    for (const live of this.#lives) if (subjects.has(live.subject)) live.refresh();
+    if (group.changesMembership) this.#names.forget();
+    for (const live of this.#lives) if (group.touches(live.subject)) live.refresh();
     for (const { device, timeUs } of group.fromTheFuture) {
       onEvent({ type: 'future', space: this, device: formatDeviceId(device), timeUs });
     }
-    if (group.entries.length > 0) {
+    if (group.added > 0) {
       this.#appended.notify();
       onEvent({ type: 'appended', space: this, head: this.head, written: group.written });
     }
-    if (membershipChanged) onEvent({ type: 'membership', space: this });
+    if (group.changesMembership) onEvent({ type: 'membership', space: this });
   }
 
   /** Takes nothing more; what waits is written. */

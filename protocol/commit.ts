@@ -7,7 +7,7 @@
  *   id     = SHA-256("tidelog/1 id" | header | sig)
  *   space  = SHA-256("tidelog/1 space" | owner 32 | salt 16)
  */
-import { CHAIN_ID_BYTES, COMMIT_ID_BYTES, HEADER_BYTES, LABEL, SIGNATURE_BYTES } from './constants.ts';
+import { CHAIN_ID_BYTES, COMMIT_ID_BYTES, HASH_BYTES, HEADER_BYTES, LABEL, SIGNATURE_BYTES } from './constants.ts';
 import type { Crypto, KeyPair } from './crypto.ts';
 import { concat, utf8, writeU64 } from './bytes.ts';
 
@@ -48,6 +48,8 @@ export class ChainHasher {
   /** "tidelog/1 commit" | header */
   readonly #signInput: Uint8Array;
   readonly #header: Uint8Array;
+  /** stem | hash of the changes; nearly all stems are of one length. */
+  #bodyInput = new Uint8Array(0);
 
   constructor(crypto: Crypto, chain: ChainKey) {
     this.#crypto = crypto;
@@ -83,6 +85,46 @@ export class ChainHasher {
 
   sign(key: KeyPair, seq: number, prev: Uint8Array, bodyHash: Uint8Array): Uint8Array {
     return this.#crypto.ed25519Sign(key, this.signedBytes(seq, prev, bodyHash));
+  }
+
+  // ---- along a whole run, where the header keeps what the next commit needs
+
+  /** The id before the next commit. */
+  setPrev(prev: Uint8Array): void {
+    this.#header.set(prev, PREV_AT);
+  }
+
+  /** A copy of it. */
+  prev(): Uint8Array {
+    return this.#header.slice(PREV_AT, PREV_AT + COMMIT_ID_BYTES);
+  }
+
+  setBodyHash(seq: number, bodyHash: Uint8Array): void {
+    writeU64(this.#header, SEQ_AT, seq);
+    this.#header.set(bodyHash, BODY_HASH_AT);
+  }
+
+  /** The hash of the body at `at` to `end` of `raw`, whose changes begin at `changesAt` (see body.ts), put into the header. */
+  hashBody(seq: number, raw: Uint8Array, at: number, changesAt: number, end: number): void {
+    writeU64(this.#header, SEQ_AT, seq);
+    const stemBytes = changesAt - at;
+    if (this.#bodyInput.length !== stemBytes + HASH_BYTES) this.#bodyInput = new Uint8Array(stemBytes + HASH_BYTES);
+    for (let i = 0; i < stemBytes; i++) this.#bodyInput[i] = raw[at + i]!;
+    this.#crypto.sha256Into(raw.subarray(changesAt, end), this.#bodyInput, stemBytes);
+    this.#crypto.sha256Into(this.#bodyInput, this.#header, BODY_HASH_AT);
+  }
+
+  /** What the device signs, of the commit whose body hash was put in last. Valid until the next call. */
+  signedBytesHere(): Uint8Array {
+    this.#signInput.set(this.#header, COMMIT_LABEL.length);
+    return this.#signInput;
+  }
+
+  /** Its id, with the signature at `signatureAt` of `raw`, is the one before the next. */
+  advance(raw: Uint8Array, signatureAt: number): void {
+    const to = ID_LABEL.length + HEADER_BYTES;
+    for (let i = 0; i < SIGNATURE_BYTES; i++) this.#idInput[to + i] = raw[signatureAt + i]!;
+    this.#crypto.sha256Into(this.#idInput, this.#header, PREV_AT);
   }
 
   #setHeader(seq: number, prev: Uint8Array, bodyHash: Uint8Array): void {

@@ -16,6 +16,8 @@ export interface Crypto {
   readonly name: string;
   /** 32 bytes. */
   sha256(data: Uint8Array): Uint8Array;
+  /** The same, written into `target` from `at` on; `data` and `target` may share memory. */
+  sha256Into(data: Uint8Array, target: Uint8Array, at: number): void;
   /** 32 bytes. */
   hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array;
 

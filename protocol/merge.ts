@@ -348,7 +348,8 @@ export function resourceOps(resource: Resource): Ops | null {
 }
 
 /*
- * State on disk: msgpack [dots, names, properties]. `dots` is flat: chain, seq, time, chain, seq, time, …, each distinct one once, because the properties
+ * State on disk. What one commit set and nothing touched since, nearly everything: msgpack [chain, seq, time, {name: value, …}], names
+ * ascending, which plain-batch.ts writes without reading the values. Anything else: msgpack [dots, names, properties]. `dots` is flat: chain, seq, time, chain, seq, time, …, each distinct one once, because the properties
  * of a resource come from few commits. A property with one candidate, nearly all of them, is [dot, value]; any other is
  * [candidates [dot, value, …], tallies [dot, first, total, …], elements [value, [dot, …], …]].
  */
@@ -371,6 +372,11 @@ export function encodeResource(resource: Resource): Uint8Array {
     return index;
   };
   const names = [...resource.keys()].sort();
+  const one = onlyDot(resource);
+  if (one) {
+    const values = Object.fromEntries(names.map((name) => [name, resource.get(name)!.candidates[0]!.value]));
+    return encode([one.chain, one.seq, one.time, values]);
+  }
   const properties = names.map((name) => {
     const { candidates, tallies, elements } = resource.get(name)!;
     if (candidates.length === 1 && tallies.length === 0 && elements.length === 0)
@@ -384,8 +390,37 @@ export function encodeResource(resource: Resource): Uint8Array {
   return encode([dots, names, properties]);
 }
 
+/** The commit that wrote every property, each with one candidate and nothing else; null where there were several. */
+function onlyDot(resource: Resource): Dot | null {
+  let one: Dot | null = null;
+  for (const { candidates, tallies, elements } of resource.values()) {
+    const candidate = candidates[0];
+    if (!candidate || candidates.length > 1 || tallies.length > 0 || elements.length > 0) return null;
+    if (one === null) one = candidate;
+    else if (one.chain !== candidate.chain || one.seq !== candidate.seq || one.time !== candidate.time) return null;
+  }
+  return one;
+}
+
+/** Writes the head of a state record of one commit, so that it ends at `end`; returns where it begins. At most 24 bytes. */
+export function writeRecordHead(target: Uint8Array, end: number, { chain, seq, time }: Dot): number {
+  const head = encode([chain, seq, time, null]);
+  // Without the nil that stands for the properties.
+  const start = end - (head.length - 1);
+  target.set(head.subarray(0, -1), start);
+  return start;
+}
+
 export function decodeResource(bytes: Uint8Array): Resource {
-  const [dots, names, properties] = decodeTrusted(bytes) as [number[], string[], unknown[][]];
+  const record = decodeTrusted(bytes) as unknown[];
+  if (record.length === 4) {
+    const [chain, seq, time, values] = record as [number, number, number, Record<string, Value>];
+    const set = new Map<string, Property>();
+    for (const name of Object.keys(values))
+      set.set(name, { candidates: [{ chain, seq, time, value: values[name]! }], tallies: [], elements: [] });
+    return set;
+  }
+  const [dots, names, properties] = record as [number[], string[], unknown[][]];
   const dotAt = (index: number): Dot => ({
     chain: dots[index * 3]!,
     seq: dots[index * 3 + 1]!,

@@ -46,11 +46,14 @@ export const nodeCrypto: Crypto = {
   name: 'node',
 
   sha256(data) {
+    const digest = new Uint8Array(32);
+    nodeCrypto.sha256Into(data, digest, 0);
+    return digest;
+  },
+  sha256Into(data, target, at) {
     // As text in 0.3 µs, against 0.7 for a Buffer from `hash` and 1.2 for a Hash object (150 bytes, Node 22).
     const text = hash('sha256', data, 'binary');
-    const digest = new Uint8Array(32);
-    for (let i = 0; i < 32; i++) digest[i] = text.charCodeAt(i);
-    return digest;
+    for (let i = 0; i < 32; i++) target[at + i] = text.charCodeAt(i);
   },
   hmacSha256(key, data) {
     return plain(createHmac('sha256', key).update(data).digest());

@@ -16,6 +16,7 @@ export const portableCrypto: Crypto = {
   name: 'portable',
 
   sha256: (data) => sha256(data),
+  sha256Into: (data, target, at) => target.set(sha256(data), at),
   hmacSha256: (key, data) => hmac(sha256, key, data),
 
   ed25519KeyPair(seed) {

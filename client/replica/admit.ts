@@ -48,7 +48,7 @@ class Undo {
 }
 
 /** One job's passage through the view. */
-class Passage {
+export class Passage {
   readonly view: View;
   readonly crypto: Crypto;
   readonly nowUs: number;
@@ -104,7 +104,7 @@ class Passage {
     const { view } = this;
     const membership = changesMembership(body.changes);
     if (view.membership === null) this.#found(chain, body.changes);
-    const verdict = membership ? this.#judgeMembership(chain, seq) : this.#judgeData(chain, seq);
+    const verdict = membership ? this.#judgeMembership(chain, seq) : this.judgeData(chain, seq);
     if (verdict === 'unauthorized') return verdict;
     if (membership) this.#takeFact(chain, seq, body);
     return verdict;
@@ -112,7 +112,7 @@ class Passage {
 
   /** Commits on `~` are never erased, so it is judged as any other. */
   judgeErased(chain: Chain, seq: number): Verdict {
-    return this.#judgeData(chain, seq);
+    return this.judgeData(chain, seq);
   }
 
   #past(chain: Chain, seq: number): Past {
@@ -129,7 +129,7 @@ class Passage {
   }
 
   /** On the hot path: the verdict on a chain stays as long as nobody learned or stated anything, up to the chain's cut. */
-  #judgeData(chain: Chain, seq: number): Verdict {
+  judgeData(chain: Chain, seq: number): Verdict {
     const membership = this.view.membership!;
     const known = chain.verdict;
     if (known?.membership === membership && known.knowsVersion === chain.knowsVersion && seq <= known.lastCounting)

@@ -4,41 +4,73 @@
  * filter, about 1 µs each, and unpacks those few that may hold it.
  */
 import { utf8 } from '../../protocol/bytes.ts';
+import type { PlainBatch } from '../../protocol/plain-batch.ts';
 
 const BITS_PER_SUBJECT = 10;
 const PROBES = 7;
 
 export function makeBloom(subjects: Iterable<string>): Uint8Array {
   const distinct = [...new Set(subjects)];
-  const bits = Math.max(8, Math.ceil((distinct.length * BITS_PER_SUBJECT) / 8) * 8);
+  const bits = bitsFor(distinct.length);
   const bloom = new Uint8Array(bits / 8);
-  for (const subject of distinct) {
-    const [start, stride] = hash(subject);
-    for (let i = 0; i < PROBES; i++) {
-      const bit = (start + i * stride) % bits;
-      bloom[bit >> 3]! |= 1 << (bit & 7);
-    }
+  for (const subject of distinct) put(bloom, bits, ...hash(subject));
+  return bloom;
+}
+
+/** The same for all changes of a batch that was read in columns; a subject that comes twice counts twice. */
+export function bloomOfPlain({ raw, subjectAt, subjectBytes, subjectHash }: PlainBatch): Uint8Array {
+  const bits = bitsFor(subjectAt.length);
+  const bloom = new Uint8Array(bits / 8);
+  for (let k = 0; k < subjectAt.length; k++) {
+    const at = subjectAt[k]!;
+    let stride = STRIDE_SEED;
+    for (let i = at; i < at + subjectBytes[k]!; i++) stride = Math.imul(stride ^ raw[i]!, STRIDE_PRIME);
+    put(bloom, bits, subjectHash[k]!, (stride | 1) >>> 0);
   }
   return bloom;
+}
+
+function bitsFor(subjects: number): number {
+  return Math.max(8, Math.ceil((subjects * BITS_PER_SUBJECT) / 8) * 8);
+}
+
+function put(bloom: Uint8Array, bits: number, start: number, stride: number): void {
+  for (let i = 0; i < PROBES; i++) {
+    const bit = placeOf(start, stride, i) % bits;
+    bloom[bit >> 3]! |= 1 << (bit & 7);
+  }
+}
+
+/** Kept in 32 bits: a remainder of what is larger costs ten times as much. */
+function placeOf(start: number, stride: number, probe: number): number {
+  return (start + Math.imul(probe, stride)) >>> 0;
 }
 
 export function bloomMayHold(bloom: Uint8Array, subject: string): boolean {
   const bits = bloom.length * 8;
   const [start, stride] = hash(subject);
   for (let i = 0; i < PROBES; i++) {
-    const bit = (start + i * stride) % bits;
+    const bit = placeOf(start, stride, i) % bits;
     if ((bloom[bit >> 3]! & (1 << (bit & 7))) === 0) return false;
   }
   return true;
 }
 
-/** Two 32-bit FNV-1a hashes, the second over the first's result: start and stride of the probes. */
+/** FNV-1a over the bytes of a subject, as in PlainBatch. */
+export function subjectHash(subject: string): number {
+  return hash(subject)[0];
+}
+
+const STRIDE_SEED = 0x01000193;
+const STRIDE_PRIME = 0x85ebca6b;
+
+/** Two 32-bit hashes, the first FNV-1a as in PlainBatch: start and stride of the probes. */
 function hash(subject: string): [start: number, stride: number] {
   let start = 0x811c9dc5;
-  let stride = 0x01000193;
+  let stride = STRIDE_SEED;
   for (const byte of utf8(subject)) {
     start = Math.imul(start ^ byte, 0x01000193);
-    stride = Math.imul(stride ^ byte, 0x85ebca6b);
+    stride = Math.imul(stride ^ byte, STRIDE_PRIME);
   }
   // Unsigned after the last operation: `|` makes a signed number, and a negative place is in no filter.
   return [start >>> 0, (stride | 1) >>> 0];

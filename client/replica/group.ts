@@ -6,12 +6,16 @@ import type { AuthenticBatch } from '../../protocol/authenticate.ts';
 import type { Change } from '../../protocol/body.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { TidelogError } from '../../protocol/errors.ts';
+import { changesMembership } from '../../protocol/membership.ts';
 import { encodeResource } from '../../protocol/merge.ts';
 import { admitBatch, admitOwn, type Admission } from './admit.ts';
+import { admitPlain, type PlainAdmission } from './admit-plain.ts';
 import { batchOf, cutBlocks, describeBlock, entryBytes, packBatch } from './block.ts';
+import { makeBloom } from './bloom.ts';
 import type { GroupContext } from './context.ts';
 import type { Admitted, AdmittedCommit, CommitEntry, TailBlock } from './entry.ts';
-import { authorOf, etagOf, StateDraft } from './state.ts';
+import type { Incoming, ReadBatch } from './incoming.ts';
+import { authorOf, etagOf, pastOfPlain, StateDraft, type PastCommit } from './state.ts';
 import type { StoreOp } from '../store.ts';
 import {
   chainKey,
@@ -27,6 +31,7 @@ import {
   putBlock,
   seqValue,
   type BlockData,
+  type BlockRecord,
   type CursorRecord,
 } from '../tables.ts';
 import type { Chain } from './view.ts';
@@ -61,7 +66,14 @@ export class Group {
   /** Entries that no block holds yet. */
   #loose: Admitted[] = [];
   readonly #touchedChains = new Set<Chain>();
-  readonly entries: Admitted[] = [];
+  /** In the order of the log: what was admitted entry by entry, and what went the short way. */
+  readonly #parts: (readonly Admitted[] | PlainAdmission)[] = [];
+  /** Position of its first entry. */
+  #firstPosition = Number.POSITIVE_INFINITY;
+  /** New entries. */
+  added = 0;
+  /** Does it change the space itself? */
+  changesMembership = false;
   /** Blocks that it makes. */
   readonly blocks: TailBlock[] = [];
   readonly fromTheFuture: Admission['fromTheFuture'][number][] = [];
@@ -94,12 +106,82 @@ export class Group {
    * What is new in a batch. `block` is the batch as it came, and is stored as it is if all of it is new.
    * Throws what `admitBatch` throws; then nothing has changed.
    */
-  async addBatch(batch: AuthenticBatch, block: BlockData): Promise<Admission> {
-    const { view, crypto } = this.#context;
-    for (const { id } of batch.chains) {
-      const chain = view.chainById(id);
-      if (chain) await view.loadKnows(chain);
+  async addBatch(incoming: Incoming, block: BlockData): Promise<Pick<Admission, 'duplicates'> & { added: number }> {
+    const { short } = incoming;
+    if (short) {
+      await this.#loadKnows(short.plain.chains);
+      const admission = admitPlain(this.#context.view, this.#context.crypto, short.plain, this.#context.nowUs());
+      if (admission) {
+        await this.#takePlain(admission, short, block);
+        return { added: short.plain.count, duplicates: 0 };
+      }
     }
+    const { entries, duplicates } = await this.#addEntries(incoming.entries(), block);
+    return { added: entries.length, duplicates };
+  }
+
+  async #loadKnows(chains: Iterable<{ readonly id: Uint8Array }>): Promise<void> {
+    const { view } = this.#context;
+    for (const { id } of chains) {
+      const chain = view.chainById(id);
+      if (chain && chain.knows === null) await view.loadKnows(chain);
+    }
+  }
+
+  async #takePlain(admission: PlainAdmission, { plain, subjects }: ReadBatch, block: BlockData): Promise<void> {
+    const { view, log } = this.#context;
+    const { first, last, chains } = admission;
+    this.#note(first, plain.count, admission);
+    for (const chain of chains) this.#touchedChains.add(chain);
+    this.bytes += plain.raw.length + plain.records.length;
+    this.fromTheFuture.push(...admission.fromTheFuture);
+    try {
+      await this.#state.applyPlain(admission, (subject) => log.replay(subject, this.#pasts()));
+    } catch (thrown) {
+      throw new BrokenGroup(thrown);
+    }
+    this.#sealLoose();
+    const ranges = chains.map(({ number }, i) => ({
+      chain: number,
+      first: plain.chains[i]!.seqBefore + 1,
+      last: plain.chains[i]!.seqLast,
+    }));
+    const names =
+      subjects ??
+      makeBloom(pastOfPlain(view, admission).flatMap(({ changes }) => changes.map(({ subject }) => subject)));
+    const { rawBytes, data } = block;
+    this.#putBlock(last, block, { first, rawBytes, dataBytes: data.length, hasGaps: false, ranges, subjects: names });
+    if (chains.includes(view.ownChain!)) view.ownChain = null;
+  }
+
+  #note(first: number, count: number, part: readonly Admitted[] | PlainAdmission): void {
+    this.#firstPosition = Math.min(this.#firstPosition, first);
+    this.added += count;
+    this.#parts.push(part);
+  }
+
+  /** Its commits so far, in the order of the log. */
+  #pasts(): PastCommit[] {
+    const { view } = this.#context;
+    return this.#parts.flatMap((part) =>
+      'batch' in part
+        ? pastOfPlain(view, part)
+        : part.flatMap((entry) =>
+            entry.kind === 'commit' && entry.counts
+              ? [{ author: authorOf(view, entry), changes: entry.parsed.changes }]
+              : [],
+          ),
+    );
+  }
+
+  /** Is a subject among those that it changed? */
+  touches(subject: string): boolean {
+    return this.#state.touches(subject);
+  }
+
+  async #addEntries(batch: AuthenticBatch, block: BlockData): Promise<Admission> {
+    const { view, crypto } = this.#context;
+    await this.#loadKnows(batch.chains);
     const admission = admitBatch(view, crypto, batch, this.#context.nowUs());
     await this.#take(admission);
     if (admission.entries.length > 0) {
@@ -141,8 +223,9 @@ export class Group {
   }
 
   async #take(admission: Admission): Promise<void> {
+    const first = admission.entries[0];
+    if (first) this.#note(first.position, admission.entries.length, admission.entries);
     for (const entry of admission.entries) {
-      this.entries.push(entry);
       this.#touchedChains.add(entry.chain);
       this.bytes += entryBytes(entry);
     }
@@ -150,10 +233,13 @@ export class Group {
     this.fills.push(...admission.fills);
     if (admission.cutsChanged) this.#context.view.sweep = true;
     const { view, log } = this.#context;
+    this.changesMembership ||= admission.entries.some(
+      (entry) => entry.kind === 'commit' && changesMembership(entry.parsed.changes),
+    );
     const counting = admission.entries.filter((entry) => entry.kind === 'commit' && entry.counts) as AdmittedCommit[];
     const commits = counting.map((commit) => ({ author: authorOf(view, commit), changes: commit.parsed.changes }));
     try {
-      await this.#state.apply(commits, (subject) => log.replay(subject, this.entries));
+      await this.#state.apply(commits, (subject) => log.replay(subject, this.#pasts()));
     } catch (thrown) {
       throw new BrokenGroup(thrown);
     }
@@ -175,19 +261,19 @@ export class Group {
   }
 
   #addBlock(entries: readonly Admitted[], block: BlockData): void {
-    const { view } = this.#context;
-    const first = entries[0]!.position;
     const last = entries.at(-1)!.position;
-    this.#ops.push(
-      ...putBlock(
-        view.number,
-        last,
-        block,
-        describeBlock(entries, block, ({ parsed }) => parsed),
-      ),
+    this.#putBlock(
+      last,
+      block,
+      describeBlock(entries, block, ({ parsed }) => parsed),
     );
+  }
+
+  #putBlock(last: number, block: BlockData, record: BlockRecord): void {
+    const { view } = this.#context;
+    this.#ops.push(...putBlock(view.number, last, block, record));
     view.blockBytes += block.data.length;
-    this.blocks.push({ first, last, rawBytes: block.rawBytes });
+    this.blocks.push({ first: record.first, last, rawBytes: block.rawBytes });
   }
 
   /** Everything to write, once. */
@@ -195,7 +281,8 @@ export class Group {
     const { view } = this.#context;
     this.#sealLoose();
     const ops = this.#ops;
-    ops.push(...this.#state.ops());
+    // Not by spreading: a call takes so many arguments and no more.
+    for (const op of this.#state.ops()) ops.push(op);
     for (const { device, record } of this.#cursors.values()) {
       ops.push({ table: 'cursors', key: deviceKey(view.number, device), value: encodeCursor(record) });
     }
@@ -205,18 +292,20 @@ export class Group {
         ops.push({ table: 'knows', key: knowsKey(view.number, chain.number, other, at), value: seqValue(seq) });
       }
     }
-    const firstPosition = this.entries[0]?.position ?? Number.POSITIVE_INFINITY;
     for (const fact of view.facts) {
-      if (fact.position >= firstPosition)
+      if (fact.position >= this.#firstPosition)
         ops.push({ table: 'facts', key: positionKey(view.number, fact.position), value: encodeFact(fact) });
     }
-    for (const entry of this.entries) {
-      if (entry.kind === 'erased' && !entry.isExplained) {
-        ops.push({
-          table: 'holes',
-          key: holeKey(view.number, entry.chain.number, entry.seq),
-          value: seqValue(entry.position),
-        });
+    for (const part of this.#parts) {
+      if ('batch' in part) continue;
+      for (const entry of part) {
+        if (entry.kind === 'erased' && !entry.isExplained) {
+          ops.push({
+            table: 'holes',
+            key: holeKey(view.number, entry.chain.number, entry.seq),
+            value: seqValue(entry.position),
+          });
+        }
       }
     }
     ops.push({ table: 'spaces', key: view.space, value: encodeSpace(view.record()) });

@@ -20,8 +20,8 @@ import type { Filter } from '../../protocol/messages.ts';
 import type { OutgoingBatch } from '../../protocol/session.ts';
 import { batchOf, describeBlock, packBatch, readBlock, repack } from './block.ts';
 import { bloomMayHold } from './bloom.ts';
-import type { Admitted, BlockEntry, LogEntry, PlacedBlock } from './entry.ts';
-import { authorOf, matchesFilter, replayResource, type PastCommit } from './state.ts';
+import type { BlockEntry, LogEntry, PlacedBlock } from './entry.ts';
+import { matchesFilter, replayResource, type PastCommit } from './state.ts';
 import type { Store, StoreEntry } from '../store.ts';
 import {
   decodeBlock,
@@ -353,16 +353,13 @@ export class Log {
   }
 
   /** The state of a subject from its commits in the store and those of a group that isn't stored yet. */
-  async replay(subject: string, group: readonly Admitted[]): Promise<Resource> {
+  async replay(subject: string, group: readonly PastCommit[]): Promise<Resource> {
     const stored: StoredCommit[] = [];
     for await (const { entry, body } of this.commitsOn({ kind: 'subject', subject }, 0)) {
       stored.push({ chain: entry.chain, seq: entry.seq, body });
     }
     const commits = await this.#pastOf(stored);
-    for (const admitted of group) {
-      if (admitted.kind === 'commit' && admitted.counts)
-        commits.push({ author: authorOf(this.#view, admitted), changes: admitted.parsed.changes });
-    }
+    commits.push(...group);
     return replayResource(commits, subject);
   }
 

@@ -2,8 +2,8 @@
  * The state of the resources that a group of writes touches: read once from the store, changed in memory, written once. One
  * read-modify-write for each subject and transaction, however many commits touch it.
  */
-import type { Change } from '../../protocol/body.ts';
-import { compare, fromUtf8, toBase64Url } from '../../protocol/bytes.ts';
+import { decodeKnownBody, type Change } from '../../protocol/body.ts';
+import { compare, fromUtf8, toBase64Url, writeU32 } from '../../protocol/bytes.ts';
 import { RESERVED_PREFIX } from '../../protocol/constants.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import {
@@ -15,15 +15,20 @@ import {
   fold,
   propertyConflict,
   SplitTally,
+  writeRecordHead,
   type Author,
   type Resource,
 } from '../../protocol/merge.ts';
 import { isReserved } from '../../protocol/membership.ts';
 import type { Filter } from '../../protocol/messages.ts';
+import { RECORD_HEAD_ROOM, RECORD_KEY_ROOM } from '../../protocol/plain-batch.ts';
+import type { PlainAdmission } from './admit-plain.ts';
 import type { AdmittedCommit } from './entry.ts';
 import type { Store, StoreOp } from '../store.ts';
 import { spaceEnd, subjectKey } from '../tables.ts';
-import type { View } from './view.ts';
+import { subjectHash } from './bloom.ts';
+import { FreshRecords } from './fresh-records.ts';
+import type { Chain, View } from './view.ts';
 
 /** Resources in one read. */
 const SCAN_PAGE = 200;
@@ -59,12 +64,15 @@ export function etagOf(crypto: Crypto, encoded: Uint8Array): string {
   return toBase64Url(crypto.sha256(encoded).subarray(0, 12));
 }
 
-export function authorOf(view: View, commit: AdmittedCommit): Author {
-  const { chain, seq, parsed } = commit;
+export function authorOf(view: View, { chain, seq, parsed }: AdmittedCommit): Author {
+  return authorAt(view, chain, seq, parsed.time);
+}
+
+function authorAt(view: View, chain: Chain, seq: number, time: number): Author {
   return {
     chain: chain.number,
     seq,
-    time: parsed.time,
+    time,
     past: (other) => chain.sawAt(seq, other),
     rankOf: (other) => view.chains[other]!.rank,
   };
@@ -74,6 +82,10 @@ export class StateDraft {
   readonly #store: Store;
   readonly #view: View;
   readonly #touched = new Map<string, Touched>();
+  /** Subjects that one plain change made and nothing else touched: nearly all of a bulk sync. Never in `#touched` too. */
+  readonly #fresh = new FreshRecords();
+  /** Hashes of the subjects in `#touched`; null until the first plain change asks for them. */
+  #touchedHashes: Set<number> | null = null;
 
   constructor(store: Store, view: View) {
     this.#store = store;
@@ -82,7 +94,9 @@ export class StateDraft {
 
   /** Reads what isn't read yet. */
   async load(subjects: Iterable<string>): Promise<void> {
-    const missing = [...new Set(subjects)].filter((subject) => !this.#touched.has(subject));
+    const missing = [...new Set(subjects)].filter(
+      (subject) => !this.#touched.has(subject) && !this.#takeFresh(subject),
+    );
     if (missing.length === 0) return;
     const keys = missing.map((subject) => subjectKey(this.#view.number, subject));
     const found = this.#store.getMany('state', keys);
@@ -90,8 +104,90 @@ export class StateDraft {
     for (let i = 0; i < missing.length; i++) {
       const bytes = values[i];
       const resource = bytes ? decodeResource(bytes) : EMPTY_RESOURCE;
-      this.#touched.set(missing[i]!, { existed: bytes !== undefined, wasConflicted: hasConflict(resource), resource });
+      this.#touch(missing[i]!, { existed: bytes !== undefined, wasConflicted: hasConflict(resource), resource });
     }
+  }
+
+  #touch(subject: string, touched: Touched): void {
+    this.#touched.set(subject, touched);
+    this.#touchedHashes?.add(subjectHash(subject));
+  }
+
+  /** One that a plain change made becomes one that is worked on. */
+  #takeFresh(subject: string): boolean {
+    if (this.#fresh.size === 0) return false;
+    const record = this.#fresh.take(subjectKey(this.#view.number, subject), subjectHash(subject));
+    if (record === null) return false;
+    this.#touch(subject, { existed: false, wasConflicted: false, resource: decodeResource(record) });
+    return true;
+  }
+
+  /** Has this group touched the subject? */
+  touches(subject: string): boolean {
+    return this.#touched.has(subject) || this.#fresh.has(subjectKey(this.#view.number, subject), subjectHash(subject));
+  }
+
+  /** As `apply`, for commits that were admitted the short way. */
+  async applyPlain(admission: PlainAdmission, onSplit: (subject: string) => Promise<Resource>): Promise<void> {
+    const { number } = this.#view;
+    const { batch, chains, seqs, others } = admission;
+    const { records, recordAt, recordEnd, subjectBytes, subjectHash: hashes, firstChange } = batch;
+    const keys: Uint8Array[] = [];
+    for (let k = 0; k < recordAt.length; k++) {
+      const at = recordAt[k]!;
+      writeU32(records, at, number);
+      keys.push(records.subarray(at, at + RECORD_KEY_ROOM + subjectBytes[k]!));
+    }
+    const found = this.#store.getMany('state', keys);
+    const existing = found instanceof Promise ? await found : found;
+    this.#touchedHashes ??= new Set([...this.#touched.keys()].map(subjectHash));
+    /** What the general way must do, and the hashes of its subjects: what comes after it on the same subject goes there too. */
+    const rest: PastCommit[] = [];
+    const restHashes = new Set<number>();
+    for (let i = 0; i < batch.count; i++) {
+      const seq = seqs[i]!;
+      const other = others.get(i);
+      if (other) {
+        rest.push({
+          author: authorAt(this.#view, chains[batch.chainOf[i]!]!, seq, other.time),
+          changes: other.changes,
+        });
+        for (const { subject } of other.changes) restHashes.add(subjectHash(subject));
+        continue;
+      }
+      const chain = chains[batch.chainOf[i]!]!;
+      const dot = { chain: chain.number, seq, time: batch.time[i]! };
+      let left: number[] | null = null;
+      let head = -1;
+      let from = 0;
+      for (let k = firstChange[i]!; k < firstChange[i + 1]!; k++) {
+        const hash = hashes[k]!;
+        const isFresh =
+          existing[k] === undefined &&
+          !this.#touchedHashes.has(hash) &&
+          !restHashes.has(hash) &&
+          !this.#fresh.mayHold(hash);
+        if (!isFresh) {
+          (left ??= []).push(k - firstChange[i]!);
+          restHashes.add(hash);
+          continue;
+        }
+        const mapAt = recordAt[k]! + RECORD_KEY_ROOM + subjectBytes[k]! + RECORD_HEAD_ROOM;
+        // Alike for all changes of a commit.
+        if (head < 0) {
+          from = mapAt;
+          head = writeRecordHead(records, mapAt, dot);
+        } else {
+          records.copyWithin(mapAt - (from - head), head, from);
+        }
+        this.#fresh.add(keys[k]!, hash, records.subarray(mapAt - (from - head), recordEnd[k]));
+      }
+      if (left) {
+        const { changes } = decodeKnownBody(batch.raw.subarray(batch.bodyAt[i], batch.bodyEnd[i]));
+        rest.push({ author: authorAt(this.#view, chain, seq, dot.time), changes: left.map((k) => changes[k]!) });
+      }
+    }
+    if (rest.length > 0) await this.apply(rest, onSplit);
   }
 
   /** As this group leaves it so far; loaded before. */
@@ -133,7 +229,8 @@ export class StateDraft {
   /** What to write, keys in order; and counts the view's subjects and conflicts. */
   ops(): StoreOp[] {
     const view = this.#view;
-    const ops: StoreOp[] = [];
+    const ops: StoreOp[] = this.#fresh.ops();
+    view.subjects += ops.length;
     for (const [subject, { existed, wasConflicted, resource }] of this.#touched) {
       const key = subjectKey(view.number, subject);
       const exists = resource.size > 0;
@@ -148,6 +245,14 @@ export class StateDraft {
     }
     return ops;
   }
+}
+
+/** Commits that were admitted the short way, each with all its changes. */
+export function pastOfPlain(view: View, { batch, chains, seqs, others }: PlainAdmission): PastCommit[] {
+  return Array.from(seqs, (seq, i) => {
+    const body = others.get(i) ?? decodeKnownBody(batch.raw.subarray(batch.bodyAt[i], batch.bodyEnd[i]));
+    return { author: authorAt(view, chains[batch.chainOf[i]!]!, seq, body.time), changes: body.changes };
+  });
 }
 
 /** The state that a subject's commits give, in any order that is causal. */
