@@ -9,7 +9,7 @@ import type { BatchMessage, StartsFrom } from '../protocol/messages.ts';
 import type { History } from './history.ts';
 import type { Platform } from './platform.ts';
 import { headsBeforeHoles } from './replica/holes.ts';
-import { readIncoming, readShort, type Incoming } from './replica/incoming.ts';
+import { readIncoming, readShort, type Incoming, type ReadBatch } from './replica/incoming.ts';
 import type { Log } from './replica/log.ts';
 import type { Chain, View } from './replica/view.ts';
 import type { Writer } from './replica/writer.ts';
@@ -54,11 +54,19 @@ export class Exchange {
     this.#chainAtOpening = replica.view.ownChain?.hex ?? null;
   }
 
-  /** Unpacks a batch and checks what needs nothing but its bytes. Throws what `readIncoming` throws. */
-  read(message: BatchMessage): Incoming {
+  /** Begins to read a batch in another thread; null where that isn't worth it. */
+  readElsewhere(message: BatchMessage): Promise<ReadBatch | null> | null {
+    return this.#platform.reader?.read(this.#view.space, message) ?? null;
+  }
+
+  /**
+   * Unpacks a batch and checks what needs nothing but its bytes, as far as that wasn't done elsewhere. Throws what `readIncoming` throws.
+   */
+  read(message: BatchMessage, elsewhere: ReadBatch | null): Incoming {
     const { crypto, codecs } = this.#platform;
     const { space } = this.#view;
-    return readIncoming(crypto, codecs, space, message, readShort(crypto, codecs, space, message));
+    const short = elsewhere ?? readShort(crypto, codecs, space, message);
+    return readIncoming(crypto, codecs, space, message, short);
   }
 
   /**

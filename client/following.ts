@@ -4,9 +4,11 @@
  */
 import { equal, toHex } from '../protocol/bytes.ts';
 import { CREDIT_BYTES_DEFAULT } from '../protocol/constants.ts';
+import { TidelogError } from '../protocol/errors.ts';
 import type { BatchMessage, Hello, SpaceState, StartsFrom } from '../protocol/messages.ts';
 import type { Effect, SessionEvent } from '../protocol/session.ts';
 import { countRefusal, type Counters } from './counters.ts';
+import type { Ingested } from './exchange.ts';
 import type { Space } from './space.ts';
 
 /** What this half asks of its connection. */
@@ -38,6 +40,8 @@ export class Following {
   /** Batches that wait for those before them. */
   readonly #batches: { subscription: number; space: Space; message: BatchMessage }[] = [];
   #ingestingRawBytes = 0;
+  /** Resolves when the last batch that came was handed to the writer, or refused. */
+  #handed: Promise<void> = Promise.resolve();
   /** The last batch with entries: those behind it are acknowledged after it. */
   #lastIngested: Promise<unknown> = Promise.resolve();
   /** Broken once a batch was refused: none behind it is taken. */
@@ -108,15 +112,9 @@ export class Following {
     const { counters } = this.#host;
     this.#ingestingRawBytes += message.rawBytes;
     try {
-      const incoming = space.read(message);
-      // They have it, so what follows them needn't send it back; said before it is appended and the followers wake.
-      this.#host.hasAlready(space, incoming.heads());
-      const epoch = this.heads.get(space.hex)?.epoch;
-      if (!epoch) throw new Error('a batch came from a space that was never offered');
-      if (!incoming.isEmpty) {
-        const ingested = space.ingest(incoming, message, { device: this.#host.device(), epoch, line: this.#line });
-        this.#lastIngested = ingested;
-        const { added, duplicates } = await ingested;
+      const ingested = await this.#read(space, message);
+      if (ingested) {
+        const { added, duplicates } = await ingested.done;
         counters.entriesReceived += added;
         counters.duplicates += duplicates;
       } else {
@@ -135,6 +133,32 @@ export class Following {
       nowMs: this.#host.nowMs(),
     });
     this.#ingestWhatFits();
+  }
+
+  /** Reads a batch and hands it to the writer, after those before it; null where it has no entries. */
+  async #read(space: Space, message: BatchMessage): Promise<{ readonly done: Promise<Ingested> } | null> {
+    const before = this.#handed;
+    const { promise, resolve: handed } = Promise.withResolvers<void>();
+    this.#handed = promise;
+    try {
+      const elsewhere = await space.readElsewhere(message);
+      await before;
+      if (this.#line.isBroken) throw new TidelogError('aborted', 'a batch before it was refused');
+      const incoming = space.read(message, elsewhere);
+      // They have it, so what follows them needn't send it back; said before it is appended and the followers wake.
+      this.#host.hasAlready(space, incoming.heads());
+      const epoch = this.heads.get(space.hex)?.epoch;
+      if (!epoch) throw new Error('a batch came from a space that was never offered');
+      if (incoming.isEmpty) return null;
+      const done = space.ingest(incoming, message, { device: this.#host.device(), epoch, line: this.#line });
+      this.#lastIngested = done;
+      return { done };
+    } catch (thrown) {
+      this.#line.isBroken = true;
+      throw thrown;
+    } finally {
+      handed();
+    }
   }
 
   onCaughtUp({ space: id, last, digest }: Extract<Effect, { type: 'caughtUp' }>): void {

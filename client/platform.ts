@@ -1,13 +1,23 @@
 /** All that a peer needs of the world around it. Tests and simulations bring their own; `node.ts` and `browser.ts` bring the real one. */
 import type { Codec } from '../protocol/codec.ts';
 import type { Crypto, RandomBytes } from '../protocol/crypto.ts';
+import type { ReadBatch } from './replica/incoming.ts';
+import type { BlockData } from './tables.ts';
 import type { Transport } from './transport.ts';
+
+/** Reads batches elsewhere than in this thread; see replica/incoming.ts. */
+export interface BatchReader {
+  /** null: read it here. A promise may give null too, for the same. Never rejects. */
+  read(space: Uint8Array, block: BlockData): Promise<ReadBatch | null> | null;
+}
 
 export interface Platform {
   readonly crypto: Crypto;
   readonly random: RandomBytes;
   /** Ways to pack and unpack batches, the preferred one first. */
   readonly codecs: readonly Codec[];
+  /** Absent where there are no threads. */
+  readonly reader?: BatchReader;
   /** The wall clock, µs since 1970. */
   nowUs(): number;
   /** A clock that only runs forward, ms. */

@@ -22,7 +22,7 @@ import { Live } from './live.ts';
 import type { Platform } from './platform.ts';
 import type { GroupContext } from './replica/context.ts';
 import type { Condition, Group } from './replica/group.ts';
-import type { Incoming } from './replica/incoming.ts';
+import type { Incoming, ReadBatch } from './replica/incoming.ts';
 import { Log } from './replica/log.ts';
 import { View, type Chain } from './replica/view.ts';
 import { Writer } from './replica/writer.ts';
@@ -377,8 +377,12 @@ export class Space {
 
   // ---- for connections: see exchange.ts and replica/log.ts
 
-  read(message: BatchMessage): Incoming {
-    return this.#exchange.read(message);
+  readElsewhere(message: BatchMessage): Promise<ReadBatch | null> | null {
+    return this.#exchange.readElsewhere(message);
+  }
+
+  read(message: BatchMessage, elsewhere: ReadBatch | null): Incoming {
+    return this.#exchange.read(message, elsewhere);
   }
 
   ingest(...args: Parameters<Exchange['ingest']>): Promise<Ingested> {
