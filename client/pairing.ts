@@ -257,7 +257,7 @@ export class Pairing {
         await book.update(device, { trusted: true, address, name: book.get(device).name });
         for (const other of link?.addresses.toReversed() ?? []) await book.update(device, { address: other });
         await book.update(device, { address });
-        answer.resolve({ paired, space: await spaces.join(paired.space, paired.spaceName, only) });
+        answer.resolve({ paired, space: await spaces.join(paired.space, paired.spaceName, only, paired.role) });
       },
     };
     const abort = (): void => connection?.close(new TidelogError('aborted'));

@@ -175,7 +175,7 @@ export class Peer {
   /** A space that a trusted device offers is taken; others' are not. */
   async #adoptOffered(device: Uint8Array, state: SpaceState): Promise<Space | null> {
     if (!this.#book.get(device).trusted || this.#spaces.isFull) return null;
-    const space = await this.#spaces.join(state.space, '', this.#options.only ?? null);
+    const space = await this.#spaces.join(state.space, '', this.#options.only ?? null, null);
     this.#emit({ type: 'adopted', space });
     return space;
   }

@@ -3,6 +3,8 @@ import type { Change, Ops } from '../protocol/body.ts';
 import { fromUtf8 } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
+import { TidelogError } from '../protocol/errors.ts';
+import { isReserved } from '../protocol/membership.ts';
 import {
   decodeResource,
   propertyAuthor,
@@ -51,6 +53,7 @@ export class Resources {
     checkSubject(subject);
     await this.#underway(subject);
     await this.#steady();
+    if (!isReserved(subject)) this.#needState();
     const bytes = await this.#store.get('state', subjectKey(this.#view.number, subject));
     return bytes ? await this.#viewOf(subject, bytes) : null;
   }
@@ -63,11 +66,17 @@ export class Resources {
     const { prefix = '', after, limit } = options;
     const items: ResourceView[] = [];
     await this.#steady();
+    if (!isReserved(prefix)) this.#needState();
     for await (const [subject, bytes] of scanState(this.#store, this.#view.number, prefix, after)) {
       if (items.length === limit) return { items, next: items.at(-1)?.subject ?? null };
       items.push(await this.#viewOf(subject, bytes));
     }
     return { items, next: null };
+  }
+
+  /** Throws `log-only`: to show nothing would say that there is nothing. */
+  #needState(): void {
+    if (this.#view.logOnly) throw new TidelogError('log-only');
   }
 
   async #viewOf(subject: string, bytes: Uint8Array): Promise<ResourceView> {
@@ -101,6 +110,7 @@ export class Resources {
 
   async conflicts(options: { after?: string; limit: number }): Promise<{ items: ConflictView[]; next: string | null }> {
     await this.#steady();
+    this.#needState();
     const { number } = this.#view;
     const { after, limit } = options;
     const range = after === undefined ? { gte: subjectKey(number, '') } : { gt: subjectKey(number, after) };
@@ -124,6 +134,7 @@ export class Resources {
   /** For each resource the change that makes it again, and the bytes that it takes here. */
   async *changes(prefix: string): AsyncGenerator<Change & { readonly bytes: number }> {
     await this.#steady();
+    if (!isReserved(prefix)) this.#needState();
     for await (const [subject, bytes] of scanState(this.#store, this.#view.number, prefix)) {
       const ops = resourceOps(decodeResource(bytes));
       if (ops) yield { subject, ops, bytes: bytes.length };

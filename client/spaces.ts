@@ -5,6 +5,7 @@ import { spaceId } from '../protocol/commit.ts';
 import { DEVICES_PREFIX, EPOCH_BYTES, SPACE_SALT_BYTES, SPACE_SUBJECT } from '../protocol/constants.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
 import { TidelogError } from '../protocol/errors.ts';
+import type { Role } from '../protocol/membership.ts';
 import type { Filter } from '../protocol/messages.ts';
 import { isName } from '../protocol/value.ts';
 import { Space, type SpaceContext } from './space.ts';
@@ -122,13 +123,19 @@ export class Spaces {
   }
 
   /** An empty copy of a space that others have; or the copy that is here. */
-  join(id: Uint8Array, name: string, filter: Filter | null): Promise<Space> {
-    return this.#addReplica(id, name, filter, []);
+  join(id: Uint8Array, name: string, filter: Filter | null, role: Role | null): Promise<Space> {
+    return this.#addReplica(id, name, filter, [], role === 'mirror');
   }
 
   /** One after the other, because each takes the next number. */
-  #addReplica(id: Uint8Array, name: string, filter: Filter | null, founding: readonly Change[]): Promise<Space> {
-    const added = this.#adding.then(() => this.#addReplicaNow(id, name, filter, founding));
+  #addReplica(
+    id: Uint8Array,
+    name: string,
+    filter: Filter | null,
+    founding: readonly Change[],
+    logOnly = false,
+  ): Promise<Space> {
+    const added = this.#adding.then(() => this.#addReplicaNow(id, name, filter, founding, logOnly));
     this.#adding = added.then(
       () => {},
       () => {},
@@ -141,6 +148,7 @@ export class Spaces {
     name: string,
     filter: Filter | null,
     founding: readonly Change[],
+    logOnly: boolean,
   ): Promise<Space> {
     const existing = this.byId(id);
     if (existing) return existing;
@@ -163,6 +171,7 @@ export class Spaces {
       filter,
       sweep: false,
       rebuild: false,
+      logOnly,
     };
     const isFirst = this.#spaces.length === 0;
     await store.write([

@@ -119,6 +119,8 @@ export interface SpaceRecord {
   readonly filter: Filter | null;
   /** A revocation came, and what it makes void hasn't been taken out yet. */
   readonly sweep: boolean;
+  /** Its role is mirror: it keeps the log, and of the state only what is of the space itself. */
+  readonly logOnly: boolean;
   /** The state is being made anew from the log, and isn't whole. */
   readonly rebuild: boolean;
 }

@@ -162,6 +162,11 @@ export const ERRORS = {
   ),
   'bad-change': row(false, null, 'A change names a subject and at least one of set, unset, inc, add, remove, destroy.'),
   'bad-role': row(false, null, 'A role is one of owner, writer, reader, mirror.'),
+  'log-only': row(
+    false,
+    null,
+    'This device is a mirror, which keeps the log and no resources. Read on another device, or give this one another role.',
+  ),
   'bad-cursor': row(false, null, 'A cursor is what an earlier answer gave, unchanged.'),
   'bad-json': row(false, null, 'The text is not valid JSON.'),
   'bad-line': row(false, null, 'A line of the input cannot be used.'),

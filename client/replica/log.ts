@@ -21,7 +21,7 @@ import type { OutgoingBatch } from '../../protocol/session.ts';
 import { batchOf, describeBlock, packBatch, readBlock, repack } from './block.ts';
 import { bloomMayHold } from './bloom.ts';
 import type { BlockEntry, LogEntry, PlacedBlock } from './entry.ts';
-import { matchesFilter, replayResource, type PastCommit } from './state.ts';
+import { replayResource, type PastCommit } from './state.ts';
 import type { Store, StoreEntry } from '../store.ts';
 import {
   decodeBlock,
@@ -31,7 +31,7 @@ import {
   type BlockData,
   type BlockRecord,
 } from '../tables.ts';
-import type { Chain, View } from './view.ts';
+import { matchesFilter, type Chain, type View } from './view.ts';
 
 /** What a follower has from elsewhere: the highest seq of a chain (by hex id). */
 export type Known = ReadonlyMap<string, number>;
@@ -244,23 +244,28 @@ export class Log {
     filter: Filter | null,
     accepted: ReadonlySet<CodecNumber>,
   ): Promise<OutgoingBatch | null> {
-    const blocks = await this.blocksAfter(after, RECORDS_PER_READ);
-    if (blocks.length === 0) return null;
     let at = after;
-    for (let i = 0; i < blocks.length; i++) {
-      const block = blocks[i]!;
-      if (this.#hasAll(block, known)) {
-        at = block.last;
-        continue;
+    // Nearly always the first block is the one to send, and reading the records of 256 for it would cost a cold peer as much as all else.
+    for (let records = 1; records <= RECORDS_PER_READ; records *= 16) {
+      const blocks = await this.blocksAfter(at, records);
+      for (const block of blocks) {
+        if (this.#hasAll(block, known)) {
+          at = block.last;
+          continue;
+        }
+        const isSmall = block.last - block.first + 1 < SMALL_BLOCK_ENTRIES && block.last < this.#view.storedHead;
+        const isWhole =
+          filter === null &&
+          this.#view.filter === null &&
+          block.first > after &&
+          !isSmall &&
+          this.#hasNone(block, known);
+        if (isWhole) return this.#sendWhole(block, accepted);
+        return this.#sendPart(await this.blocksAfter(at, RECORDS_PER_READ), at, after, known, filter, accepted);
       }
-      const isSmall = block.last - block.first + 1 < SMALL_BLOCK_ENTRIES && i + 1 < blocks.length;
-      const isWhole =
-        filter === null && this.#view.filter === null && block.first > after && !isSmall && this.#hasNone(block, known);
-      return isWhole
-        ? this.#sendWhole(block, accepted)
-        : this.#sendPart(blocks.slice(i), at, after, known, filter, accepted);
+      if (blocks.length < records) break;
     }
-    return this.#emptyBatch(at, accepted);
+    return at === after ? null : this.#emptyBatch(at, accepted);
   }
 
   #hasAll({ ranges }: PlacedBlock, known: Known): boolean {

@@ -20,7 +20,6 @@ import {
   type Resource,
 } from '../../protocol/merge.ts';
 import { isReserved } from '../../protocol/membership.ts';
-import type { Filter } from '../../protocol/messages.ts';
 import { RECORD_HEAD_ROOM, RECORD_KEY_ROOM } from '../../protocol/plain-batch.ts';
 import type { PlainAdmission } from './admit-plain.ts';
 import type { AdmittedCommit } from './entry.ts';
@@ -43,11 +42,6 @@ interface Touched {
 export interface PastCommit {
   readonly author: Author;
   readonly changes: readonly Change[];
-}
-
-export function matchesFilter(filter: Filter | null, subject: string): boolean {
-  if (filter === null || isReserved(subject)) return true;
-  return filter.kind === 'subject' ? subject === filter.subject : subject.startsWith(filter.prefix);
 }
 
 function hasConflict(resource: Resource): boolean {
@@ -129,7 +123,9 @@ export class StateDraft {
 
   /** As `apply`, for commits that were admitted the short way. */
   async applyPlain(admission: PlainAdmission, onSplit: (subject: string) => Promise<Resource>): Promise<void> {
-    const { number } = this.#view;
+    const { number, logOnly } = this.#view;
+    // Nothing that goes the short way is of the space itself.
+    if (logOnly) return;
     const { batch, chains, seqs, others } = admission;
     const { records, recordAt, recordEnd, subjectBytes, subjectHash: hashes, firstChange } = batch;
     const keys: Uint8Array[] = [];
@@ -204,16 +200,14 @@ export class StateDraft {
    * split; see SplitTally.
    */
   async apply(commits: readonly PastCommit[], onSplit: (subject: string) => Promise<Resource>): Promise<void> {
-    const { filter } = this.#view;
+    const view = this.#view;
     await this.load(
-      commits.flatMap(({ changes }) =>
-        changes.map(({ subject }) => subject).filter((subject) => matchesFilter(filter, subject)),
-      ),
+      commits.flatMap(({ changes }) => changes.map(({ subject }) => subject).filter((subject) => view.keeps(subject))),
     );
     const replayed = new Set<string>();
     for (const { author, changes } of commits) {
       for (const { subject, ops } of changes) {
-        if (replayed.has(subject) || !matchesFilter(filter, subject)) continue;
+        if (replayed.has(subject) || !view.keeps(subject)) continue;
         const touched = this.#touched.get(subject)!;
         try {
           touched.resource = apply(touched.resource, ops, author);

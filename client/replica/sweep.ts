@@ -10,7 +10,7 @@ import { changesMembership, type Membership, type Past } from '../../protocol/me
 import { batchOf, packBatch } from './block.ts';
 import type { GroupContext } from './context.ts';
 import type { BlockEntry, LogEntry, PlacedBlock } from './entry.ts';
-import { matchesFilter, StateDraft } from './state.ts';
+import { StateDraft } from './state.ts';
 import type { StoreOp } from '../store.ts';
 import { encodeSpace, holeKey, keyHole, putBlock, seqValue, subjectKey } from '../tables.ts';
 import { holeName, scanSpace, type Chain, type View } from './view.ts';
@@ -51,7 +51,7 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
       }
       changed = true;
       voided.add(placeOf(entry.chain, entry.seq));
-      for (const { subject } of body.changes) if (matchesFilter(view.filter, subject)) subjects.add(subject);
+      for (const { subject } of body.changes) if (view.keeps(subject)) subjects.add(subject);
       entries.push({
         kind: 'erased',
         chain: entry.chain,

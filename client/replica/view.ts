@@ -7,7 +7,7 @@ import type { Clock } from '../../protocol/clock.ts';
 import { chainId } from '../../protocol/commit.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import { TidelogError } from '../../protocol/errors.ts';
-import { Membership, type Fact, type Past, type Role } from '../../protocol/membership.ts';
+import { isReserved, Membership, type Fact, type Past, type Role } from '../../protocol/membership.ts';
 import type { Filter } from '../../protocol/messages.ts';
 import { digest, type ChainHead } from '../../protocol/vector.ts';
 import type { Store, StoreEntry, Table } from '../store.ts';
@@ -114,6 +114,11 @@ export interface PlacedFact extends FactRecord {
 
 const SCAN_PAGE = 1000;
 
+export function matchesFilter(filter: Filter | null, subject: string): boolean {
+  if (filter === null || isReserved(subject)) return true;
+  return filter.kind === 'subject' ? subject === filter.subject : subject.startsWith(filter.prefix);
+}
+
 /** Its name in `View.holes`. */
 export function holeName(chain: number, seq: number): string {
   return `${chain} ${seq}`;
@@ -145,6 +150,7 @@ export class View {
   filter: Filter | null = null;
   sweep = false;
   rebuild = false;
+  logOnly = false;
 
   readonly chains: Chain[] = [];
   readonly #chainByHex = new Map<string, Chain>();
@@ -195,6 +201,7 @@ export class View {
     this.holes.clear();
     for (const hole of holes) this.holes.set(holeName(hole.chain, hole.seq), hole);
     this.rebuild = record.rebuild;
+    this.logOnly = record.logOnly;
     this.filter = record.filter;
     this.sweep = record.sweep;
     // The founding commit is the first of every log, so its chain is the first that a peer meets.
@@ -216,6 +223,7 @@ export class View {
       clockUs: this.clock.last,
       ownChain: this.ownChain?.number ?? null,
       rebuild: this.rebuild,
+      logOnly: this.logOnly,
       filter: this.filter,
       sweep: this.sweep,
     };
@@ -336,6 +344,17 @@ export class View {
       if (!chain) return 0;
       return chain.number === placed.chain ? placed.seq - 1 : (past.get(chain.number) ?? 0);
     };
+  }
+
+  /** Is a subject's state kept here? */
+  keeps(subject: string): boolean {
+    return isReserved(subject) || (!this.logOnly && matchesFilter(this.filter, subject));
+  }
+
+  /** Has this device been made a mirror, or is it one no longer? Where it is no member, what it has stays as it is. */
+  get isRoleNew(): boolean {
+    const role = this.roleOf(this.#device);
+    return role !== null && (role === 'mirror') !== this.logOnly;
   }
 
   roleOf(device: Uint8Array): Role | null {

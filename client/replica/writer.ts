@@ -72,6 +72,7 @@ export class Writer {
       this.#tail.unshift(block);
     }
     if (view.sweep) await this.#sweep();
+    if (view.isRoleNew) await this.#followRole();
     if (view.rebuild) await rebuild(this.#context);
   }
 
@@ -160,6 +161,7 @@ export class Writer {
     try {
       this.#events.appended(group);
       if (view.sweep) await this.#sweep();
+      if (view.isRoleNew) await this.#followRole();
       if (group.fills.length > 0) await this.#fill(group.fills);
     } finally {
       for (const { job, value } of taken) job.resolve(value);
@@ -171,6 +173,13 @@ export class Writer {
     const { ops, erased } = await sweep(this.#context);
     await store.write(ops);
     if (erased > 0) this.#events.swept(erased);
+  }
+
+  /** A mirror drops its state; one that is no longer a mirror makes it from its log. */
+  async #followRole(): Promise<void> {
+    const { view } = this.#context;
+    view.logOnly = !view.logOnly;
+    await rebuild(this.#context);
   }
 
   async #fill(candidates: readonly CommitEntry[]): Promise<void> {

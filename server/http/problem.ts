@@ -72,6 +72,7 @@ const STATUS: Record<ErrorCode, number> = {
   'not-a-member': 403,
   'not-an-owner': 403,
   'last-owner': 409,
+  'log-only': 409,
   'not-found': 404,
   'precondition-failed': 412,
   'bad-token': 401,

@@ -63,7 +63,9 @@ describe('a link', () => {
       });
       expect(phone.peer.space().role).toBe(role);
       expect(phone.peer.space().name).toBe('home');
-      expect(await dump(phone.peer)).toEqual(await dump(laptop.peer));
+      if (role === 'mirror') await expect(dump(phone.peer)).rejects.toEqual(withCode('log-only'));
+      else expect(await dump(phone.peer)).toEqual(await dump(laptop.peer));
+      expect(phone.peer.space().digest()).toEqual(laptop.peer.space().digest());
       expect((await laptop.peer.devices(laptop.peer.space())).map(({ name, role: has }) => [name, has])).toEqual([
         ['laptop', 'owner'],
         ['phone', role],
