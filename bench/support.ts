@@ -1,19 +1,18 @@
-/** What the benchmarks share: seeded work, folders that clean up after themselves, nodes in processes of their own, and medians. */
-import { spawn, type ChildProcess } from 'node:child_process';
+/** What the benchmarks share: seeded work, folders that clean up after themselves, programs in processes of their own, and medians. */
+import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Change } from '../protocol/body.ts';
 
-const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const TIDELOG = join(ROOT, 'bin', 'tidelog.js');
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+export const TIDELOG = join(ROOT, 'bin', 'tidelog.js');
 const SEED = 20_261_120;
 
 /** xorshift32: the same work on every machine. */
-function randomOf(seed: number): (below: number) => number {
+export function randomOf(seed: number): (below: number) => number {
   let state = seed >>> 0 || 1;
   return (below) => {
     state ^= state << 13;
@@ -77,9 +76,17 @@ export async function folderBytes(folder: string): Promise<number> {
   return total;
 }
 
-/** Runs a script of this folder and gives the JSON that it prints last. */
-export async function runScript<T>(script: string, args: readonly string[]): Promise<T> {
-  return JSON.parse(await run(process.execPath, [join(ROOT, 'bench', script), ...args])) as T;
+/** Runs a program of `programs/` and gives the JSON that it prints last. `flags` are Node's. */
+export async function runProgram<T>(
+  name: string,
+  args: readonly (string | number)[],
+  flags: readonly string[] = [],
+): Promise<T> {
+  return JSON.parse(await run(process.execPath, [...flags, programPath(name), ...args.map(String)])) as T;
+}
+
+export function programPath(name: string): string {
+  return join(ROOT, 'bench', 'programs', `${name}.ts`);
 }
 
 /** Runs `tidelog` and gives what it prints. */
@@ -101,43 +108,6 @@ function run(command: string, args: readonly string[]): Promise<string> {
   });
 }
 
-export interface RunningNode {
-  readonly url: string;
-  readonly process: ChildProcess;
-  stop(): Promise<void>;
-}
-
-/** A node in a process of its own, on a free port. */
-export async function startNode(dataDir: string): Promise<RunningNode> {
-  const child = spawn(process.execPath, [TIDELOG, '--data', dataDir, 'start', '--port', '0'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  const url = await new Promise<string>((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`the node ended with ${code}`)));
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      const entry = JSON.parse(line) as { msg: string; url?: string };
-      if (entry.msg === 'started' && entry.url) resolve(entry.url);
-    });
-  });
-  const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
-    await exited;
-  };
-  return { url, process: child, stop };
-}
-
-/** The largest resident set of a process so far, bytes; null where the system doesn't tell. */
-export async function peakMemoryOf(pid: number): Promise<number | null> {
-  try {
-    const { readFile } = await import('node:fs/promises');
-    const match = /^VmHWM:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'));
-    return match ? Number(match[1]) * 1024 : null;
-  } catch {
-    return null;
-  }
-}
-
 export function median(values: readonly number[]): number {
   return quantile(values, 0.5);
 }
@@ -145,12 +115,4 @@ export function median(values: readonly number[]): number {
 export function quantile(values: readonly number[], q: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!;
-}
-
-/** A figure of the report. */
-export interface Figure {
-  readonly what: string;
-  readonly value: number;
-  readonly unit: string;
-  readonly note?: string;
 }

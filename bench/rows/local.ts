@@ -1,64 +1,74 @@
-/** Local writes, durable: one at a time, and 64 at a time. Beside them the machine's own rate of fdatasync, and plain lmdb, in the same folder. */
-import { mkdir, open as openFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { open as openLmdb } from 'lmdb';
-import { open } from '../../client/node.ts';
-import { openLmdbStore } from '../../server/lmdb-store.ts';
-import { makeCommits, withFolder, type Figure } from '../support.ts';
+/** Local writes, durable: one at a time, 64 at a time, and in bulk. */
+import type { Lab, Row } from '../lab.ts';
+import { fsyncRates, rateOf } from '../disk.ts';
+import type { Local } from '../programs/local.ts';
+import type { Figure } from '../report.ts';
+import { median, runProgram } from '../support.ts';
+import { PER_COMMIT } from './packed.ts';
 
-async function fsyncRate(folder: string, times: number): Promise<number> {
-  const file = await openFile(join(folder, 'fsync'), 'w');
-  const page = new Uint8Array(4096);
-  const started = performance.now();
-  for (let i = 0; i < times; i++) {
-    await file.write(page, 0, page.length, (i % 64) * page.length);
-    await file.datasync();
-  }
-  const rate = times / ((performance.now() - started) / 1000);
-  await file.close();
-  return rate;
+const AT_ONCE = 64;
+
+export const localRow: Row = {
+  name: 'local',
+  async run(lab) {
+    const { localWrites, runs } = lab.sizes;
+    const appends: number[] = [];
+    const inPlace: number[] = [];
+    const single: number[] = [];
+    const many: number[] = [];
+    for (let i = 0; i < runs; i++) {
+      const rates = await fsyncRates(lab.folder, localWrites);
+      appends.push(rateOf(rates.appendMs));
+      inPlace.push(rateOf(rates.inPlaceMs));
+      single.push(await writeRate(lab, localWrites, 1));
+      many.push(await writeRate(lab, localWrites * 20, AT_ONCE));
+    }
+    const floor = { what: 'append of 200 bytes with fsync', value: median(appends) };
+    return [
+      { what: 'disk: append of 200 bytes, fsync', value: median(appends), unit: '/s' },
+      { what: 'disk: 200 bytes in place, fdatasync', value: median(inPlace), unit: '/s' },
+      {
+        what: 'local writes, one at a time',
+        value: median(single),
+        unit: 'commits/s',
+        better: 'more',
+        floor,
+        ratioTarget: 0.8,
+      },
+      {
+        what: `local writes, ${AT_ONCE} at a time`,
+        value: median(many),
+        unit: 'commits/s',
+        better: 'more',
+        target: 25_000,
+        floor,
+      },
+      ...(await imports(lab)),
+    ];
+  },
+};
+
+async function writeRate(lab: Lab, count: number, atOnce: number): Promise<number> {
+  return count / (await runProgram<Local>('local', [lab.path('local'), count, atOnce])).seconds;
 }
 
-/** Single values in transactions of 1,000. */
-async function lmdbRate(folder: string, records: number): Promise<number> {
-  const db = openLmdb({ path: join(folder, 'floor'), encoding: 'binary', keyEncoding: 'uint32' });
-  const values = [...makeCommits(records, 1)].map((changes) => Buffer.from(JSON.stringify(changes)));
-  const started = performance.now();
-  for (let i = 0; i < records; i += 1000) {
-    await db.transaction(() => {
-      for (let k = i; k < Math.min(records, i + 1000); k++) db.put(k, values[k]!);
+async function imports(lab: Lab): Promise<Figure[]> {
+  const { commits, packed, runs } = lab.sizes;
+  const figures: Figure[] = [];
+  for (const work of [
+    { commits: packed, perCommit: PER_COMMIT },
+    { commits: commits[0]!, perCommit: 1 },
+  ]) {
+    const resources = work.commits * work.perCommit;
+    const seconds = [(await lab.sender(work)).importSeconds];
+    for (let i = 1; i < runs; i++) seconds.push((await lab.buildSender(work)).importSeconds);
+    figures.push({
+      what: `import, ${work.commits.toLocaleString('en')} × ${work.perCommit}`,
+      value: resources / median(seconds),
+      unit: 'resources/s',
+      ...(work.perCommit > 1 && { better: 'more' as const, target: 250_000 }),
+      note: 'the whole command, start and end included',
     });
   }
-  await db.flushed;
-  const rate = records / ((performance.now() - started) / 1000);
-  await db.close();
-  return rate;
-}
-
-export async function local(writes: number): Promise<Figure[]> {
-  return withFolder(async (folder) => {
-    const fsyncs = await fsyncRate(folder, Math.min(writes, 2000));
-    const floor = await lmdbRate(folder, writes * 20);
-    const store = join(folder, 'store');
-    await mkdir(store);
-    const db = await open({ store: await openLmdbStore(store), name: 'local' });
-    await db.set('note/first', { made: true }).stored;
-    const rateOf = async (count: number, atOnce: number): Promise<number> => {
-      const started = performance.now();
-      let next = 0;
-      const writer = async (): Promise<void> => {
-        while (next < count) await db.set(`note/${next++}`, { title: 'a note', done: false, n: next }).stored;
-      };
-      await Promise.all(Array.from({ length: atOnce }, writer));
-      return count / ((performance.now() - started) / 1000);
-    };
-    const figures: Figure[] = [
-      { what: 'fdatasync of this machine', value: fsyncs, unit: '/s' },
-      { what: 'plain lmdb, transactions of 1,000', value: floor, unit: 'records/s' },
-      { what: 'local writes, one at a time', value: await rateOf(writes, 1), unit: 'commits/s' },
-      { what: 'local writes, 64 at a time', value: await rateOf(writes * 10, 64), unit: 'commits/s' },
-    ];
-    await db.close();
-    return figures;
-  });
+  return figures;
 }

@@ -1,22 +1,25 @@
 /**
  * A receiver in a process of its own: joins by a link into an empty LMDB store and says, when all is on its disk, what it took.
  *
- *   node bench/receive.ts LINK FOLDER
+ *   node bench/programs/receive.ts LINK FOLDER
  */
 import { mkdir } from 'node:fs/promises';
-import { open } from '../client/node.ts';
-import { openLmdbStore } from '../server/lmdb-store.ts';
-import { folderBytes, peakMemoryOf } from './support.ts';
+import { open } from '../../client/node.ts';
+import { openLmdbStore } from '../../server/lmdb-store.ts';
+import { memoryOf } from '../proc.ts';
+import { folderBytes } from '../support.ts';
 
 export interface Received {
   readonly seconds: number;
-  readonly commits: number;
+  readonly entries: number;
   readonly subjects: number;
-  readonly wireBytes: number;
+  /** At the WebSocket: Noise's bytes with it, TCP's and WebSocket's own not. */
+  readonly bytesIn: number;
   readonly logBytes: number;
-  readonly diskBytes: number;
+  readonly storeBytes: number;
   readonly cpuSeconds: number;
-  readonly peakBytes: number | null;
+  /** At the end; with the pages of the store's file. */
+  readonly residentBytes: number;
 }
 
 const [link, folder] = process.argv.slice(2);
@@ -29,18 +32,19 @@ const { synced, space } = await db.peer.join(link);
 await synced;
 const seconds = (performance.now() - started) / 1000;
 const { user, system } = process.cpuUsage(cpuBefore);
-const { commits, subjects, blockBytes } = space.stats();
-const wireBytes = db.peer.counters.bytesIn;
+const { head, subjects, blockBytes } = space.stats();
+const { bytesIn } = db.peer.counters;
+const { residentBytes } = memoryOf(process.pid);
 await db.close();
 const received: Received = {
   seconds,
-  commits,
+  entries: head,
   subjects,
-  wireBytes,
+  bytesIn,
   logBytes: blockBytes,
-  diskBytes: await folderBytes(folder),
+  storeBytes: await folderBytes(folder),
   cpuSeconds: (user + system) / 1_000_000,
-  peakBytes: await peakMemoryOf(process.pid),
+  residentBytes,
 };
 process.stdout.write(`${JSON.stringify(received)}\n`);
 process.exit(0);

@@ -1,0 +1,30 @@
+/**
+ * Local writes through the library into LMDB, each awaited to be on the disk.
+ *
+ *   node bench/programs/local.ts FOLDER COUNT AT_ONCE
+ */
+import { mkdir } from 'node:fs/promises';
+import { open } from '../../client/node.ts';
+import { openLmdbStore } from '../../server/lmdb-store.ts';
+import { makeCommits } from '../support.ts';
+
+export interface Local {
+  readonly seconds: number;
+}
+
+const [folder, count, atOnce] = process.argv.slice(2);
+if (!folder || !count || !atOnce) throw new Error('usage: local.ts FOLDER COUNT AT_ONCE');
+await mkdir(folder, { recursive: true });
+const db = await open({ store: await openLmdbStore(folder), name: 'local' });
+await db.set('first', { made: true }).stored;
+const commits = [...makeCommits(Number(count), 1)];
+let next = 0;
+const writer = async (): Promise<void> => {
+  while (next < commits.length) await db.space.commit(commits[next++]!).stored;
+};
+const started = performance.now();
+await Promise.all(Array.from({ length: Number(atOnce) }, writer));
+const local: Local = { seconds: (performance.now() - started) / 1000 };
+await db.close();
+process.stdout.write(`${JSON.stringify(local)}\n`);
+process.exit(0);
