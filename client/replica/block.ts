@@ -53,8 +53,14 @@ export function packBatch(codecs: readonly Codec[], batch: Batch): BlockData {
   return pack(codecs, encodeBatch(batch));
 }
 
+/**
+ * Less isn't packed: one live commit of 150 bytes is two thirds key, hashes and signature, and packing saves 7 % of it (294 → 272 bytes) for
+ * 40 µs here and 20 at each receiver, all of it before anybody sees the commit. On disk it is packed when it is merged with others.
+ */
+const PACK_RAW_BYTES_MIN = 400;
+
 function pack(codecs: readonly Codec[], raw: Uint8Array): BlockData {
-  const codec = codecs.find(({ pack }) => pack !== null);
+  const codec = raw.length < PACK_RAW_BYTES_MIN ? undefined : codecs.find(({ pack }) => pack !== null);
   // A single live commit of random bytes doesn't shrink; what doesn't shrink isn't packed.
   const data = codec?.pack?.(raw);
   if (codec && data && data.length < raw.length) return { codec: codec.number, rawBytes: raw.length, data };
