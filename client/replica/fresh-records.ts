@@ -3,25 +3,26 @@ import { equal } from '../../protocol/bytes.ts';
 import type { StoreOp } from '../store.ts';
 
 export class FreshRecords {
-  readonly #keys: Uint8Array[] = [];
-  /** null: taken out again. */
-  readonly #records: (Uint8Array | null)[] = [];
+  /** value null: taken out again. */
+  readonly #ops: StoreOp[] = [];
+  #taken = 0;
   #hashes = new Uint32Array(512);
   /** Slot → index + 1, 0 where it is free. Linear probing. */
   #slots = new Int32Array(1024);
-  size = 0;
 
-  add(key: Uint8Array, hash: number, record: Uint8Array): void {
-    const index = this.#keys.length;
-    if (index === this.#hashes.length) this.#grow();
-    this.#keys.push(key);
-    this.#records.push(record);
-    this.#hashes[index] = hash;
-    this.#place(hash, index);
-    this.size++;
+  get size(): number {
+    return this.#ops.length - this.#taken;
   }
 
-  /** Is there one with this hash? Nothing is taken for fresh where two may be alike. */
+  add(key: Uint8Array, hash: number, record: Uint8Array): void {
+    const index = this.#ops.length;
+    if (index === this.#hashes.length) this.#grow();
+    this.#ops.push({ table: 'state', key, value: record });
+    this.#hashes[index] = hash;
+    this.#place(hash, index);
+  }
+
+  /** Is there one with this hash, or was there? Nothing is taken for fresh where two may be alike. */
   mayHold(hash: number): boolean {
     const mask = this.#slots.length - 1;
     for (let slot = hash & mask; this.#slots[slot] !== 0; slot = (slot + 1) & mask)
@@ -30,35 +31,31 @@ export class FreshRecords {
   }
 
   has(key: Uint8Array, hash: number): boolean {
-    const index = this.#find(key, hash);
-    return index >= 0 && this.#records[index] !== null;
+    return this.#find(key, hash) >= 0;
   }
 
   /** Takes it out; null where it isn't here. */
   take(key: Uint8Array, hash: number): Uint8Array | null {
     const index = this.#find(key, hash);
     if (index < 0) return null;
-    const record = this.#records[index]!;
-    if (record === null) return null;
-    this.#records[index] = null;
-    this.size--;
-    return record;
+    const { value } = this.#ops[index]!;
+    this.#ops[index] = { table: 'state', key, value: null };
+    this.#taken++;
+    return value;
   }
 
+  /** What to write. The array is its own. */
   ops(): StoreOp[] {
-    const ops: StoreOp[] = [];
-    for (let i = 0; i < this.#keys.length; i++) {
-      const value = this.#records[i]!;
-      if (value !== null) ops.push({ table: 'state', key: this.#keys[i]!, value });
-    }
-    return ops;
+    return this.#taken === 0 ? this.#ops : this.#ops.filter(({ value }) => value !== null);
   }
 
   #find(key: Uint8Array, hash: number): number {
     const mask = this.#slots.length - 1;
     for (let slot = hash & mask; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
       const index = this.#slots[slot]! - 1;
-      if (this.#hashes[index] === hash && equal(this.#keys[index]!, key)) return index;
+      if (this.#hashes[index] !== hash) continue;
+      const { key: has, value } = this.#ops[index]!;
+      if (value !== null && equal(has, key)) return index;
     }
     return -1;
   }
@@ -75,6 +72,6 @@ export class FreshRecords {
     hashes.set(this.#hashes);
     this.#hashes = hashes;
     this.#slots = new Int32Array(this.#slots.length * 2);
-    for (let i = 0; i < this.#keys.length; i++) this.#place(hashes[i]!, i);
+    for (let i = 0; i < this.#ops.length; i++) this.#place(hashes[i]!, i);
   }
 }

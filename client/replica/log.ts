@@ -253,7 +253,11 @@ export class Log {
           at = block.last;
           continue;
         }
-        const isSmall = block.last - block.first + 1 < SMALL_BLOCK_ENTRIES && block.last < this.#view.storedHead;
+        // Few commits of many changes are no small block: to take it apart and pack it anew costs more than to send it.
+        const isSmall =
+          block.last - block.first + 1 < SMALL_BLOCK_ENTRIES &&
+          block.rawBytes < BLOCK_RAW_BYTES_TARGET / 4 &&
+          block.last < this.#view.storedHead;
         const isWhole =
           filter === null &&
           this.#view.filter === null &&

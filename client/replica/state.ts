@@ -104,6 +104,7 @@ export class StateDraft {
 
   #touch(subject: string, touched: Touched): void {
     this.#touched.set(subject, touched);
+    this.#view.written?.add(subjectHash(subject));
     this.#touchedHashes?.add(subjectHash(subject));
   }
 
@@ -128,14 +129,25 @@ export class StateDraft {
     if (logOnly) return;
     const { batch, chains, seqs, others } = admission;
     const { records, recordAt, recordEnd, subjectBytes, subjectHash: hashes, firstChange } = batch;
+    const { written } = this.#view;
     const keys: Uint8Array[] = [];
+    /** Changes of subjects that may be in the store, and their keys. */
+    const asked: number[] = [];
     for (let k = 0; k < recordAt.length; k++) {
       const at = recordAt[k]!;
       writeU32(records, at, number);
       keys.push(records.subarray(at, at + RECORD_KEY_ROOM + subjectBytes[k]!));
+      if (written === null || written.mayHold(hashes[k]!)) asked.push(k);
     }
-    const found = this.#store.getMany('state', keys);
-    const existing = found instanceof Promise ? await found : found;
+    const exists = new Uint8Array(keys.length);
+    if (asked.length > 0) {
+      const found = this.#store.getMany(
+        'state',
+        asked.map((k) => keys[k]!),
+      );
+      const values = found instanceof Promise ? await found : found;
+      for (let i = 0; i < asked.length; i++) if (values[i] !== undefined) exists[asked[i]!] = 1;
+    }
     this.#touchedHashes ??= new Set([...this.#touched.keys()].map(subjectHash));
     /** What the general way must do, and the hashes of its subjects: what comes after it on the same subject goes there too. */
     const rest: PastCommit[] = [];
@@ -159,10 +171,7 @@ export class StateDraft {
       for (let k = firstChange[i]!; k < firstChange[i + 1]!; k++) {
         const hash = hashes[k]!;
         const isFresh =
-          existing[k] === undefined &&
-          !this.#touchedHashes.has(hash) &&
-          !restHashes.has(hash) &&
-          !this.#fresh.mayHold(hash);
+          exists[k] === 0 && !this.#touchedHashes.has(hash) && !restHashes.has(hash) && !this.#fresh.mayHold(hash);
         if (!isFresh) {
           (left ??= []).push(k - firstChange[i]!);
           restHashes.add(hash);
@@ -176,6 +185,7 @@ export class StateDraft {
         } else {
           records.copyWithin(mapAt - (from - head), head, from);
         }
+        written?.add(hash);
         this.#fresh.add(keys[k]!, hash, records.subarray(mapAt - (from - head), recordEnd[k]));
       }
       if (left) {
@@ -223,8 +233,8 @@ export class StateDraft {
   /** What to write, keys in order; and counts the view's subjects and conflicts. */
   ops(): StoreOp[] {
     const view = this.#view;
-    const ops: StoreOp[] = this.#fresh.ops();
-    view.subjects += ops.length;
+    const ops = this.#fresh.ops();
+    view.subjects += this.#fresh.size;
     for (const [subject, { existed, wasConflicted, resource }] of this.#touched) {
       const key = subjectKey(view.number, subject);
       const exists = resource.size > 0;

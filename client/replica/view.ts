@@ -11,6 +11,7 @@ import { isReserved, Membership, type Fact, type Past, type Role } from '../../p
 import type { Filter } from '../../protocol/messages.ts';
 import { digest, type ChainHead } from '../../protocol/vector.ts';
 import type { Store, StoreEntry, Table } from '../store.ts';
+import { FILTER_SUBJECTS_MAX, SubjectFilter } from './subject-filter.ts';
 import {
   decodeChain,
   decodeFact,
@@ -151,6 +152,8 @@ export class View {
   sweep = false;
   rebuild = false;
   logOnly = false;
+  /** Every subject that was written since there were none; null where there were some at the opening, or too many came. */
+  written: SubjectFilter | null = null;
 
   readonly chains: Chain[] = [];
   readonly #chainByHex = new Map<string, Chain>();
@@ -202,6 +205,7 @@ export class View {
     for (const hole of holes) this.holes.set(holeName(hole.chain, hole.seq), hole);
     this.rebuild = record.rebuild;
     this.logOnly = record.logOnly;
+    this.written = record.head === 0 ? new SubjectFilter() : null;
     this.filter = record.filter;
     this.sweep = record.sweep;
     // The founding commit is the first of every log, so its chain is the first that a peer meets.
@@ -267,6 +271,7 @@ export class View {
   /** What the writer built is on disk. */
   settle(chains: Iterable<Chain>): void {
     this.storedHead = this.head;
+    if (this.subjects > FILTER_SUBJECTS_MAX) this.written = null;
     for (const chain of chains) {
       chain.stored = { seq: chain.seq, head: chain.head };
       chain.learned.length = 0;
