@@ -72,6 +72,9 @@ export const RECORD_KEY_ROOM = 4;
 /** Room before the properties, for the head of a state record. */
 export const RECORD_HEAD_ROOM = 24;
 
+type CommitColumn =
+  'chains' | 'count' | 'chainOf' | 'bodyAt' | 'bodyEnd' | 'depsEnd' | 'isOther' | 'time' | 'firstChange';
+
 /** Thrown where something isn't plain. One object: it says nothing and is caught below. */
 const NOT_PLAIN = new Error('not plain');
 
@@ -83,6 +86,12 @@ export function readPlainBatch(crypto: Crypto, space: Uint8Array, raw: Uint8Arra
     if (thrown === NOT_PLAIN) return null;
     throw thrown;
   }
+}
+
+/** The columns of one body, of which neither hash nor signature is looked at; null where it isn't plain: read it by `decodeBody`. */
+export function readPlainBody(crypto: Crypto, body: Uint8Array): PlainBatch | null {
+  if (body.length > BODY_BYTES_MAX) return null;
+  return new Reader(crypto, body, body).readBody();
 }
 
 interface Walk {
@@ -179,17 +188,33 @@ class Reader {
       if (i === last) chain.idLast = hasher.prev();
     }
     firstChange[count] = this.#changes;
-    return {
-      raw,
-      chains: walks.map(({ chain }) => chain),
-      count,
-      chainOf,
-      bodyAt,
-      bodyEnd,
+    const chains = walks.map(({ chain }) => chain);
+    return this.#columns({ chains, count, chainOf, bodyAt, bodyEnd, depsEnd, isOther, time, firstChange });
+  }
+
+  readBody(): PlainBatch | null {
+    const raw = this.#raw;
+    const time = new Float64Array(1);
+    const depsEnd = new Uint32Array(1);
+    const changesAt = this.#readStem(0, raw.length, 0, time, depsEnd);
+    if (changesAt === 0 || !this.#readChanges(changesAt, raw.length)) return null;
+    return this.#columns({
+      chains: [],
+      count: 1,
+      chainOf: new Uint16Array(1),
+      bodyAt: new Uint32Array(1),
+      bodyEnd: Uint32Array.of(raw.length),
       depsEnd,
-      isOther,
+      isOther: new Uint8Array(1),
       time,
-      firstChange,
+      firstChange: Uint32Array.of(0, this.#changes),
+    });
+  }
+
+  #columns(commits: Pick<PlainBatch, CommitColumn>): PlainBatch {
+    return {
+      raw: this.#raw,
+      ...commits,
       subjectAt: this.#subjectAt.slice(0, this.#changes),
       subjectBytes: this.#subjectBytes.slice(0, this.#changes),
       subjectHash: this.#subjectHash.slice(0, this.#changes),

@@ -6,6 +6,7 @@ import { equal, toHex } from '../../protocol/bytes.ts';
 import type { AuthenticBatch, AuthenticEntry } from '../../protocol/authenticate.ts';
 import {
   decodeBody,
+  decodeKnownBody,
   decodeStem,
   encodeBody,
   eraseBody,
@@ -20,6 +21,7 @@ import { NONCE_BYTES } from '../../protocol/constants.ts';
 import type { Crypto, KeyPair, RandomBytes } from '../../protocol/crypto.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import { changesMembership, readFacts, readFounding, type Past, type Verdict } from '../../protocol/membership.ts';
+import { readPlainBody } from '../../protocol/plain-batch.ts';
 import type { Admitted, CommitEntry } from './entry.ts';
 import { holeName, type Chain, type View } from './view.ts';
 
@@ -283,7 +285,17 @@ function admitCommit(
   }
   passage.observe(chain, parsed.time);
   passage.view.commits++;
-  passage.entries.push({ ...place, kind: 'commit', signature, bodyHash, body, parsed, counts: verdict === 'counts' });
+  const counts = verdict === 'counts';
+  passage.entries.push({
+    ...place,
+    kind: 'commit',
+    signature,
+    bodyHash,
+    body,
+    parsed: () => parsed,
+    plain: null,
+    counts,
+  });
 }
 
 /**
@@ -316,10 +328,11 @@ export function admitOwn(
     view.clock = tick(view.clock, nowUs);
     const body = encodeBody({ time: view.clock.last, deps, changes });
     // Through the same gate as what comes from others: the bytes, not what we meant by them.
-    const parsed = decodeBody(body);
-    passage.learn(chain, seq, parsed.deps);
-    const verdict = passage.judge(chain, seq, parsed);
-    if (verdict !== 'counts') throw refusal(view, keys.public, changesMembership(parsed.changes));
+    const plain = view.membership === null ? null : readPlainBody(crypto, body);
+    const parsed = plain ? null : decodeBody(body);
+    passage.learn(chain, seq, deps);
+    const verdict = parsed ? passage.judge(chain, seq, parsed) : passage.judgeData(chain, seq);
+    if (verdict !== 'counts') throw refusal(view, keys.public, parsed !== null && changesMembership(parsed.changes));
     const bodyHash = hashBody(crypto, body);
     const hasher = new ChainHasher(crypto, { space: view.space, device: chain.device, nonce: chain.nonce });
     const prev = chain.head;
@@ -336,7 +349,8 @@ export function admitOwn(
       signature,
       bodyHash,
       body,
-      parsed,
+      parsed: () => parsed ?? decodeKnownBody(body),
+      plain,
       counts: true,
     });
     passage.advance(chain, seq, id);

@@ -14,6 +14,7 @@ import {
   type CodecNumber,
 } from '../../protocol/constants.ts';
 import { TidelogError } from '../../protocol/errors.ts';
+import type { PlainBatch } from '../../protocol/plain-batch.ts';
 import { makeBloom } from './bloom.ts';
 import type { Admitted, BlockEntry } from './entry.ts';
 import type { BlockData, BlockRecord, ChainRange } from '../tables.ts';
@@ -93,13 +94,16 @@ export function describeBlock<E extends Admitted | (BlockEntry & { readonly posi
 ): BlockRecord {
   const ranges = new Map<number, { chain: number; first: number; last: number }>();
   const subjects: string[] = [];
+  const plain: PlainBatch[] = [];
   let hasGaps = false;
   for (const entry of entries) {
     const range = ranges.get(entry.chain.number);
     if (range) range.last = entry.seq;
     else ranges.set(entry.chain.number, { chain: entry.chain.number, first: entry.seq, last: entry.seq });
     if (entry.kind === 'gap') hasGaps = true;
-    if (entry.kind === 'commit') {
+    if (entry.kind === 'commit' && 'plain' in entry && entry.plain) {
+      plain.push(entry.plain);
+    } else if (entry.kind === 'commit') {
       for (const { subject } of changedBy(entry as Extract<E, { kind: 'commit' }>).changes) subjects.push(subject);
     }
   }
@@ -109,7 +113,7 @@ export function describeBlock<E extends Admitted | (BlockEntry & { readonly posi
     dataBytes: block.data.length,
     hasGaps,
     ranges: [...ranges.values()] satisfies ChainRange[],
-    subjects: makeBloom(subjects),
+    subjects: makeBloom(subjects, plain),
   };
 }
 

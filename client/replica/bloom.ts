@@ -9,25 +9,27 @@ import type { PlainBatch } from '../../protocol/plain-batch.ts';
 const BITS_PER_SUBJECT = 10;
 const PROBES = 7;
 
-export function makeBloom(subjects: Iterable<string>): Uint8Array {
+/** Of `plain` too, in which a subject that comes twice counts twice. */
+export function makeBloom(subjects: Iterable<string>, plain: readonly PlainBatch[] = []): Uint8Array {
   const distinct = [...new Set(subjects)];
-  const bits = bitsFor(distinct.length);
+  const bits = bitsFor(plain.reduce((sum, { subjectAt }) => sum + subjectAt.length, distinct.length));
   const bloom = new Uint8Array(bits / 8);
+  for (const batch of plain) putPlain(bloom, bits, batch);
   for (const subject of distinct) put(bloom, bits, ...hash(subject));
   return bloom;
 }
 
-/** The same for all changes of a batch that was read in columns; a subject that comes twice counts twice. */
-export function bloomOfPlain({ raw, subjectAt, subjectBytes, subjectHash }: PlainBatch): Uint8Array {
-  const bits = bitsFor(subjectAt.length);
-  const bloom = new Uint8Array(bits / 8);
+function putPlain(
+  bloom: Uint8Array,
+  bits: number,
+  { raw, subjectAt, subjectBytes, subjectHash: hashes }: PlainBatch,
+): void {
   for (let k = 0; k < subjectAt.length; k++) {
     const at = subjectAt[k]!;
     let stride = STRIDE_SEED;
     for (let i = at; i < at + subjectBytes[k]!; i++) stride = Math.imul(stride ^ raw[i]!, STRIDE_PRIME);
-    put(bloom, bits, subjectHash[k]!, (stride | 1) >>> 0);
+    put(bloom, bits, hashes[k]!, (stride | 1) >>> 0);
   }
-  return bloom;
 }
 
 function bitsFor(subjects: number): number {

@@ -4,6 +4,7 @@
  */
 import type { AuthenticEntry } from '../../protocol/authenticate.ts';
 import type { Body, ErasedBody } from '../../protocol/body.ts';
+import type { PlainBatch } from '../../protocol/plain-batch.ts';
 import type { BlockRecord } from '../tables.ts';
 import type { Chain } from './view.ts';
 
@@ -24,7 +25,10 @@ export type Admitted = {
       readonly signature: Uint8Array;
       readonly bodyHash: Uint8Array;
       readonly body: Uint8Array;
-      readonly parsed: Body;
+      /** Read anew at each call, where `plain` stands for it. */
+      parsed(): Body;
+      /** Its columns, where it is one of our own and does nothing but set. */
+      readonly plain: PlainBatch | null;
       /** False for a commit on `~` that is void: it keeps its body and changes nothing. */
       readonly counts: boolean;
     }

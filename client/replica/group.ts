@@ -15,7 +15,7 @@ import { makeBloom } from './bloom.ts';
 import type { GroupContext } from './context.ts';
 import type { Admitted, AdmittedCommit, CommitEntry, TailBlock } from './entry.ts';
 import type { Incoming, ReadBatch } from './incoming.ts';
-import { authorOf, etagOf, pastOfPlain, StateDraft, type PastCommit } from './state.ts';
+import { etagOf, pastOf, pastOfPlain, StateDraft, type PastCommit } from './state.ts';
 import type { StoreOp } from '../store.ts';
 import {
   chainKey,
@@ -57,6 +57,8 @@ function isAsItCame({ entries }: Admission, batch: AuthenticBatch): boolean {
   );
 }
 
+const NONE: PlainAdmission['others'] = new Map();
+
 export class Group {
   readonly #context: GroupContext;
   readonly #state: StateDraft;
@@ -96,7 +98,7 @@ export class Group {
     await this.#check(conditions);
     if (view.ownChain) await view.loadKnows(view.ownChain);
     const admission = admitOwn(view, crypto, random, keys, changes, this.#context.nowUs());
-    await this.#take(admission);
+    await this.#takeOwn(admission);
     this.#loose.push(...admission.entries);
     this.written++;
     return admission.entries[0]!;
@@ -129,17 +131,13 @@ export class Group {
   }
 
   async #takePlain(admission: PlainAdmission, { plain, subjects }: ReadBatch, block: BlockData): Promise<void> {
-    const { view, log } = this.#context;
+    const { view } = this.#context;
     const { first, last, chains } = admission;
     this.#note(first, plain.count, admission);
     for (const chain of chains) this.#touchedChains.add(chain);
     this.bytes += plain.raw.length + plain.records.length;
     this.fromTheFuture.push(...admission.fromTheFuture);
-    try {
-      await this.#state.applyPlain(admission, (subject) => log.replay(subject, this.#pasts()));
-    } catch (thrown) {
-      throw new BrokenGroup(thrown);
-    }
+    await this.#applyPlain(admission);
     this.#sealLoose();
     const ranges = chains.map(({ number }, i) => ({
       chain: number,
@@ -166,11 +164,7 @@ export class Group {
     return this.#parts.flatMap((part) =>
       'batch' in part
         ? pastOfPlain(view, part)
-        : part.flatMap((entry) =>
-            entry.kind === 'commit' && entry.counts
-              ? [{ author: authorOf(view, entry), changes: entry.parsed.changes }]
-              : [],
-          ),
+        : part.flatMap((entry) => (entry.kind === 'commit' && entry.counts ? [pastOf(view, entry)] : [])),
     );
   }
 
@@ -222,22 +216,56 @@ export class Group {
     }
   }
 
-  async #take(admission: Admission): Promise<void> {
-    const first = admission.entries[0];
-    if (first) this.#note(first.position, admission.entries.length, admission.entries);
-    for (const entry of admission.entries) {
+  async #takeOwn(admission: Admission): Promise<void> {
+    const entry = admission.entries[0]!;
+    if (entry.kind !== 'commit' || entry.plain === null) {
+      await this.#take(admission);
+      return;
+    }
+    this.#noteEntries(admission.entries);
+    const { position, chain, seq, plain } = entry;
+    const seqs = Float64Array.of(seq);
+    const chains = [chain];
+    await this.#applyPlain({
+      batch: plain,
+      first: position,
+      last: position,
+      chains,
+      seqs,
+      others: NONE,
+      fromTheFuture: [],
+    });
+  }
+
+  async #applyPlain(admission: PlainAdmission): Promise<void> {
+    const { log } = this.#context;
+    try {
+      await this.#state.applyPlain(admission, (subject) => log.replay(subject, this.#pasts()));
+    } catch (thrown) {
+      throw new BrokenGroup(thrown);
+    }
+  }
+
+  #noteEntries(entries: readonly Admitted[]): void {
+    const first = entries[0];
+    if (first) this.#note(first.position, entries.length, entries);
+    for (const entry of entries) {
       this.#touchedChains.add(entry.chain);
       this.bytes += entryBytes(entry);
     }
+  }
+
+  async #take(admission: Admission): Promise<void> {
+    this.#noteEntries(admission.entries);
     this.fromTheFuture.push(...admission.fromTheFuture);
     this.fills.push(...admission.fills);
     if (admission.cutsChanged) this.#context.view.sweep = true;
     const { view, log } = this.#context;
     this.changesMembership ||= admission.entries.some(
-      (entry) => entry.kind === 'commit' && changesMembership(entry.parsed.changes),
+      (entry) => entry.kind === 'commit' && changesMembership(entry.parsed().changes),
     );
     const counting = admission.entries.filter((entry) => entry.kind === 'commit' && entry.counts) as AdmittedCommit[];
-    const commits = counting.map((commit) => ({ author: authorOf(view, commit), changes: commit.parsed.changes }));
+    const commits = counting.map((commit) => pastOf(view, commit));
     try {
       await this.#state.apply(commits, (subject) => log.replay(subject, this.#pasts()));
     } catch (thrown) {
@@ -265,7 +293,7 @@ export class Group {
     this.#putBlock(
       last,
       block,
-      describeBlock(entries, block, ({ parsed }) => parsed),
+      describeBlock(entries, block, ({ parsed }) => parsed()),
     );
   }
 

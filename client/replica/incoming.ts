@@ -9,7 +9,7 @@ import type { Crypto } from '../../protocol/crypto.ts';
 import { readPlainBatch, type PlainBatch } from '../../protocol/plain-batch.ts';
 import type { BlockData } from '../tables.ts';
 import { unpack } from './block.ts';
-import { bloomOfPlain } from './bloom.ts';
+import { makeBloom } from './bloom.ts';
 
 /** What the short way gives: passes between threads as it is. */
 export interface ReadBatch {
@@ -32,7 +32,7 @@ export function readShort(
     return null;
   }
   const plain = readPlainBatch(crypto, space, raw);
-  return plain && { plain, subjects: plain.isOther.includes(1) ? null : bloomOfPlain(plain) };
+  return plain && { plain, subjects: plain.isOther.includes(1) ? null : makeBloom([], [plain]) };
 }
 
 export class Incoming {

@@ -58,8 +58,10 @@ export function etagOf(crypto: Crypto, encoded: Uint8Array): string {
   return toBase64Url(crypto.sha256(encoded).subarray(0, 12));
 }
 
-export function authorOf(view: View, { chain, seq, parsed }: AdmittedCommit): Author {
-  return authorAt(view, chain, seq, parsed.time);
+/** An entry that was admitted, as what it does to the state. */
+export function pastOf(view: View, { chain, seq, parsed }: AdmittedCommit): PastCommit {
+  const { time, changes } = parsed();
+  return { author: authorAt(view, chain, seq, time), changes };
 }
 
 function authorAt(view: View, chain: Chain, seq: number, time: number): Author {
