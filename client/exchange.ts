@@ -56,7 +56,7 @@ export class Exchange {
 
   /** Begins to read a batch in another thread; null where that isn't worth it. */
   readElsewhere(message: BatchMessage): Promise<ReadBatch | null> | null {
-    return this.#platform.reader?.read(this.#view.space, message) ?? null;
+    return this.#platform.reader?.read(this.#view.space, message, !this.#view.logOnly) ?? null;
   }
 
   /**
@@ -65,7 +65,7 @@ export class Exchange {
   read(message: BatchMessage, elsewhere: ReadBatch | null): Incoming {
     const { crypto, codecs } = this.#platform;
     const { space } = this.#view;
-    const short = elsewhere ?? readShort(crypto, codecs, space, message);
+    const short = elsewhere ?? readShort(crypto, codecs, space, message, !this.#view.logOnly);
     return readIncoming(crypto, codecs, space, message, short);
   }
 

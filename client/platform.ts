@@ -8,7 +8,7 @@ import type { Transport } from './transport.ts';
 /** Reads batches elsewhere than in this thread; see replica/incoming.ts. */
 export interface BatchReader {
   /** null: read it here. A promise may give null too, for the same. Never rejects. */
-  read(space: Uint8Array, block: BlockData): Promise<ReadBatch | null> | null;
+  read(space: Uint8Array, block: BlockData, withRecords: boolean): Promise<ReadBatch | null> | null;
 }
 
 export interface Platform {

@@ -78,10 +78,19 @@ type CommitColumn =
 /** Thrown where something isn't plain. One object: it says nothing and is caught below. */
 const NOT_PLAIN = new Error('not plain');
 
-/** null: read it by `decodeBatch` and `authenticate`. */
-export function readPlainBatch(crypto: Crypto, space: Uint8Array, raw: Uint8Array): PlainBatch | null {
+/**
+ * null: read it by `decodeBatch` and `authenticate`.
+ *
+ * @param withRecords false for who keeps no state: `records`, `recordAt` and `recordEnd` are then empty
+ */
+export function readPlainBatch(
+  crypto: Crypto,
+  space: Uint8Array,
+  raw: Uint8Array,
+  withRecords = true,
+): PlainBatch | null {
   try {
-    return new Reader(crypto, space, raw).read();
+    return new Reader(crypto, space, raw, withRecords).read();
   } catch (thrown) {
     if (thrown === NOT_PLAIN) return null;
     throw thrown;
@@ -91,7 +100,7 @@ export function readPlainBatch(crypto: Crypto, space: Uint8Array, raw: Uint8Arra
 /** The columns of one body, of which neither hash nor signature is looked at; null where it isn't plain: read it by `decodeBody`. */
 export function readPlainBody(crypto: Crypto, body: Uint8Array): PlainBatch | null {
   if (body.length > BODY_BYTES_MAX) return null;
-  return new Reader(crypto, body, body).readBody();
+  return new Reader(crypto, body, body, true).readBody();
 }
 
 interface Walk {
@@ -105,6 +114,7 @@ class Reader {
   readonly #crypto: Crypto;
   readonly #space: Uint8Array;
   readonly #raw: Uint8Array;
+  readonly #withRecords: boolean;
   #at = 0;
   // Changes, of which nobody knows before how many there are.
   #changes = 0;
@@ -116,7 +126,8 @@ class Reader {
   #records: Uint8Array;
   #recordsEnd = 0;
 
-  constructor(crypto: Crypto, space: Uint8Array, raw: Uint8Array) {
+  constructor(crypto: Crypto, space: Uint8Array, raw: Uint8Array, withRecords: boolean) {
+    this.#withRecords = withRecords;
     this.#crypto = crypto;
     this.#space = space;
     this.#raw = raw;
@@ -126,7 +137,7 @@ class Reader {
     this.#subjectHash = new Uint32Array(guess);
     this.#recordAt = new Uint32Array(guess);
     this.#recordEnd = new Uint32Array(guess);
-    this.#records = new Uint8Array(raw.length + guess * (RECORD_KEY_ROOM + RECORD_HEAD_ROOM));
+    this.#records = new Uint8Array(withRecords ? raw.length + guess * (RECORD_KEY_ROOM + RECORD_HEAD_ROOM) : 0);
   }
 
   read(): PlainBatch {
@@ -218,8 +229,8 @@ class Reader {
       subjectAt: this.#subjectAt.slice(0, this.#changes),
       subjectBytes: this.#subjectBytes.slice(0, this.#changes),
       subjectHash: this.#subjectHash.slice(0, this.#changes),
-      recordAt: this.#recordAt.slice(0, this.#changes),
-      recordEnd: this.#recordEnd.slice(0, this.#changes),
+      recordAt: this.#recordAt.slice(0, this.#withRecords ? this.#changes : 0),
+      recordEnd: this.#recordEnd.slice(0, this.#withRecords ? this.#changes : 0),
       records: this.#records,
     };
   }
@@ -411,6 +422,10 @@ class Reader {
   ): void {
     const raw = this.#raw;
     const change = this.#changes;
+    if (!this.#withRecords) {
+      if (change === this.#subjectAt.length) this.#grow(0);
+      return;
+    }
     const bytes = RECORD_KEY_ROOM + subjectBytes + RECORD_HEAD_ROOM + (mapEnd - mapAt);
     if (change === this.#subjectAt.length || this.#recordsEnd + bytes > this.#records.length) this.#grow(bytes);
     const records = this.#records;

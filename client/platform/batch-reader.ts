@@ -14,6 +14,7 @@ export interface ReadRequest {
   readonly number: number;
   readonly space: Uint8Array;
   readonly block: BlockData;
+  readonly withRecords: boolean;
 }
 
 /** `number` 0: the thread is ready. */
@@ -35,7 +36,7 @@ export class ThreadReader implements BatchReader {
   readonly #waiting = new Map<number, (read: ReadBatch | null) => void>();
   #idle: NodeJS.Timeout | null = null;
 
-  read(space: Uint8Array, block: BlockData): Promise<ReadBatch | null> | null {
+  read(space: Uint8Array, block: BlockData, withRecords: boolean): Promise<ReadBatch | null> | null {
     if (block.rawBytes < SMALL_RAW_BYTES) return null;
     this.#worker ??= this.#begin();
     if (!this.#isReady || this.#waiting.size >= WAITING_MAX) return null;
@@ -46,9 +47,8 @@ export class ThreadReader implements BatchReader {
       this.#waiting.set(number, resolve);
       // A copy of just these bytes: a view would be sent with all of the message that it was cut from.
       const own = data.slice();
-      this.#worker!.postMessage({ number, space, block: { codec, rawBytes, data: own } } satisfies ReadRequest, [
-        own.buffer,
-      ]);
+      const request: ReadRequest = { number, space, block: { codec, rawBytes, data: own }, withRecords };
+      this.#worker!.postMessage(request, [own.buffer]);
     });
   }
 

@@ -8,8 +8,8 @@ import { zstdNode } from './zstd-node.ts';
 const port = parentPort!;
 const codecs = [zstdNode];
 
-port.on('message', ({ number, space, block }: ReadRequest) => {
-  const read = readShort(nodeCrypto, codecs, space, block);
+port.on('message', ({ number, space, block, withRecords }: ReadRequest) => {
+  const read = readShort(nodeCrypto, codecs, space, block, withRecords);
   const answer: ReadAnswer = { number, read };
   if (read === null) {
     port.postMessage(answer);

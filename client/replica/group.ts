@@ -110,7 +110,8 @@ export class Group {
    */
   async addBatch(incoming: Incoming, block: BlockData): Promise<Pick<Admission, 'duplicates'> & { added: number }> {
     const { short } = incoming;
-    if (short) {
+    // Read for a mirror, and the device is none any more: the state needs the records.
+    if (short && (this.#context.view.logOnly || short.plain.recordAt.length === short.plain.subjectAt.length)) {
       await this.#loadKnows(short.plain.chains);
       const admission = admitPlain(this.#context.view, this.#context.crypto, short.plain, this.#context.nowUs());
       if (admission) {

@@ -24,6 +24,7 @@ export function readShort(
   codecs: readonly Codec[],
   space: Uint8Array,
   block: BlockData,
+  withRecords: boolean,
 ): ReadBatch | null {
   let raw: Uint8Array;
   try {
@@ -31,7 +32,7 @@ export function readShort(
   } catch {
     return null;
   }
-  const plain = readPlainBatch(crypto, space, raw);
+  const plain = readPlainBatch(crypto, space, raw, withRecords);
   return plain && { plain, subjects: plain.isOther.includes(1) ? null : makeBloom([], [plain]) };
 }
 
