@@ -38,6 +38,7 @@ export class LightPeer {
   readonly #channel: Channel;
   readonly #space: Uint8Array;
   readonly #from: StartsFrom;
+  readonly #greeted = Promise.withResolvers<void>();
   readonly #caughtUp = Promise.withResolvers<void>();
   readonly #waiting: { readonly last: number; readonly resolve: () => void }[] = [];
   readonly #heartbeat: NodeJS.Timeout;
@@ -56,6 +57,7 @@ export class LightPeer {
       expectedDevice: undefined,
     });
     this.#caughtUp.promise.catch(() => {});
+    this.#greeted.promise.catch(() => {});
     this.#heartbeat = setInterval(() => this.#send({ type: 'HEARTBEAT', spaces: [], time: 0 }), HEARTBEAT_MS);
     socket.on('message', (data: Buffer) => this.#onBytes(new Uint8Array(data.buffer, data.byteOffset, data.length)));
     socket.on('error', (error) => this.#end(error));
@@ -78,6 +80,11 @@ export class LightPeer {
     return new LightPeer(socket, keys, space, from);
   }
 
+  /** The node has greeted, and the subscription is on its way. */
+  greeted(): Promise<void> {
+    return this.#greeted.promise;
+  }
+
   /** Everything that the node had when it began has come. */
   caughtUp(): Promise<void> {
     return this.#caughtUp.promise;
@@ -97,7 +104,9 @@ export class LightPeer {
 
   #end(error: Error): void {
     clearInterval(this.#heartbeat);
-    if (!this.#closed) this.#caughtUp.reject(error);
+    if (this.#closed) return;
+    this.#greeted.reject(error);
+    this.#caughtUp.reject(error);
   }
 
   #send(message: Message): void {
@@ -131,15 +140,15 @@ export class LightPeer {
       case 'HELLO': {
         if (!message.spaces.some(({ space }) => equal(space, this.#space)))
           return this.#end(new Error('the node does not offer the space: the device is no member of it'));
-        const credit = CREDIT_BYTES_DEFAULT;
-        return this.#send({
+        this.#send({
           type: 'SUBSCRIBE_ALL',
           subscription: 1,
           space: this.#space,
           from: this.#from,
           live: true,
-          credit,
+          credit: CREDIT_BYTES_DEFAULT,
         });
+        return this.#greeted.resolve();
       }
       case 'BATCH':
         this.batches++;

@@ -11,12 +11,12 @@ import type { StatusJson } from '../server/http/status.ts';
 import { TIDELOG } from './support.ts';
 
 export interface StartOptions {
-  /** Settings for its config.json. */
-  readonly config?: Readonly<Record<string, unknown>>;
   /** Of Node. */
   readonly flags?: readonly string[];
 }
 
+/** More than any start takes: one that waits for ever says nothing. */
+const START_MAX_MS = 120_000;
 /** How many requests go out at once where their order doesn't matter. */
 const AT_ONCE = 64;
 
@@ -26,7 +26,7 @@ export class BenchNode {
   /** From the spawn to the line that says that it is started, ms. */
   readonly startMs: number;
   readonly #child: ChildProcess;
-  readonly #token: string;
+  readonly token: string;
   readonly #exited: Promise<void>;
 
   private constructor(
@@ -39,18 +39,18 @@ export class BenchNode {
     this.pid = child.pid!;
     this.url = found.url;
     this.startMs = found.startMs;
-    this.#token = found.token;
+    this.token = found.token;
   }
 
   /** On a free port. */
-  static async start(dataDir: string, { config, flags = [] }: StartOptions = {}): Promise<BenchNode> {
-    if (config) await writeFile(join(dataDir, 'config.json'), JSON.stringify(config));
+  static async start(dataDir: string, { flags = [] }: StartOptions = {}): Promise<BenchNode> {
     const args = [...flags, TIDELOG, '--data', dataDir, 'start', '--port', '0', '--log', 'json'];
     const before = performance.now();
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     const { url, startMs } = await new Promise<{ url: string; startMs: number }>((resolve, reject) => {
       child.once('exit', (code) => reject(new Error(`the node ended with ${code}`)));
+      setTimeout(() => reject(new Error('the node did not start')), START_MAX_MS).unref();
       createInterface({ input: child.stdout }).on('line', (line) => {
         const entry = JSON.parse(line) as { msg: string; url?: string };
         if (entry.msg === 'started' && entry.url) resolve({ url: entry.url, startMs: performance.now() - before });
@@ -58,6 +58,11 @@ export class BenchNode {
     });
     const token = (await readFile(join(dataDir, 'token'), 'utf8')).trim();
     return new BenchNode(child, exited, { url, token, startMs });
+  }
+
+  /** Settings, for the next start. */
+  static async configure(dataDir: string, settings: Readonly<Record<string, unknown>>): Promise<void> {
+    await writeFile(join(dataDir, 'config.json'), JSON.stringify(settings));
   }
 
   async stop(): Promise<void> {
@@ -69,15 +74,11 @@ export class BenchNode {
   async request<T>(method: string, path: string, body?: unknown): Promise<T> {
     const response = await fetch(this.url + path, {
       method,
-      headers: this.headers,
+      headers: { authorization: `Bearer ${this.token}` },
       ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
     return (await response.json()) as T;
-  }
-
-  get headers(): Record<string, string> {
-    return { authorization: `Bearer ${this.#token}` };
   }
 
   async space(): Promise<{ id: Uint8Array; head: number; epoch: Uint8Array }> {

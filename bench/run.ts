@@ -23,12 +23,16 @@ import {
 } from './report.ts';
 import { diskRow, wireRow } from './rows/bytes.ts';
 import { coldSyncRow } from './rows/cold-sync.ts';
+import { followersRow } from './rows/followers.ts';
+import { httpRow } from './rows/http.ts';
 import { liveRow } from './rows/live.ts';
 import { localRow } from './rows/local.ts';
+import { memoryRow } from './rows/memory.ts';
 import { mirrorRow } from './rows/mirror.ts';
 import { packedRow } from './rows/packed.ts';
 import { resumeRow } from './rows/resume.ts';
 import { senderRow } from './rows/sender.ts';
+import { startRow } from './rows/start.ts';
 import { withFolder } from './support.ts';
 
 /** In the order of the table of targets. */
@@ -42,6 +46,10 @@ const ROWS: readonly Row[] = [
   resumeRow,
   liveRow,
   localRow,
+  memoryRow,
+  followersRow,
+  startRow,
+  httpRow,
 ];
 
 const FULL: Sizes = {
