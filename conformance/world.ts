@@ -4,7 +4,7 @@
  */
 import { type Batch, type BatchChain, type BatchEntry } from '../protocol/batch.ts';
 import { encodeBody, eraseBody, hashBody, type Body, type Change, type Dependency } from '../protocol/body.ts';
-import { equal, toHex } from '../protocol/bytes.ts';
+import { equal, fromHex, toHex } from '../protocol/bytes.ts';
 import { chainId, ChainHasher, spaceId, ZERO_ID } from '../protocol/commit.ts';
 import { DEVICES_PREFIX, SPACE_SUBJECT } from '../protocol/constants.ts';
 import type { Role } from '../protocol/membership.ts';
@@ -87,6 +87,15 @@ export class Author {
     const bodyHash = overrides.hash ?? hashBody(crypto, body);
     const signature = this.#hasher.sign(by.keys, seq, prev, bodyHash);
     return this.#commit(seq, prev, body, signature, bodyHash);
+  }
+
+  /** The log was set back: what isn't in it any more was never written. */
+  setBack(seq: number): void {
+    this.commits.length = Math.min(this.commits.length, seq);
+    for (const [chain, named] of this.#named) {
+      const has = this.#world.headOf(fromHex(chain)!)?.seq ?? 0;
+      if (has < named) this.#named.set(chain, has);
+    }
   }
 
   /** A commit with any signature. */
@@ -186,6 +195,7 @@ export class World {
     this.log.length = 0;
     this.#heads.clear();
     for (const commit of commits) this.add(commit);
+    this.owner.setBack(this.headOf(this.owner.chain.id)?.seq ?? 0);
   }
 
   author(device: Device): Author {

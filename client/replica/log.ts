@@ -5,7 +5,7 @@
 import { linkKnown } from '../../protocol/authenticate.ts';
 import { decodeKnownBody, decodeStem, eraseBody, type Body } from '../../protocol/body.ts';
 import type { Codec } from '../../protocol/codec.ts';
-import { chainId } from '../../protocol/commit.ts';
+import { ChainHasher, chainId } from '../../protocol/commit.ts';
 import {
   BATCH_RAW_BYTES_MAX,
   BLOCK_ENTRIES_MAX,
@@ -13,6 +13,7 @@ import {
   type CodecNumber,
 } from '../../protocol/constants.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
+import { verifyWithCheckedKey } from '../../protocol/ed25519.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import { changesMembership } from '../../protocol/membership.ts';
 import type { Author, Resource } from '../../protocol/merge.ts';
@@ -296,7 +297,7 @@ export class Log {
     accepted: ReadonlySet<CodecNumber>,
   ): Promise<OutgoingBatch> {
     const wanted: BlockEntry[] = [];
-    const filtered = filter === null ? null : new FilteredStream(filter, this.#crypto);
+    const filtered = filter === null ? null : new FilteredStream(filter, this.#crypto, this.#view.space);
     let last = from;
     let bytes = 0;
     for (const block of blocks) {
@@ -431,24 +432,49 @@ function placed([key, value]: StoreEntry): PlacedBlock {
  * author had newly seen, without their changes: what comes later in their chain is judged by it. The rest is skipped by gaps, put in before the
  * next entry that is sent, so that a receiver's vector always covers what a commit depends on.
  */
+type SignedEntry = Exclude<LogEntry, { kind: 'gap' }>;
+
 class FilteredStream {
   readonly #filter: Filter;
   readonly #crypto: Crypto;
+  readonly #space: Uint8Array;
   readonly #skipped = new Map<Chain, Extract<BlockEntry, { kind: 'gap' }>>();
+  /** What was sent last of a chain, while nothing of it was skipped since. */
+  readonly #lastSent = new Map<Chain, SignedEntry>();
 
-  constructor(filter: Filter, crypto: Crypto) {
+  constructor(filter: Filter, crypto: Crypto, space: Uint8Array) {
     this.#filter = filter;
     this.#crypto = crypto;
+    this.#space = space;
   }
 
   take(entry: LogEntry, out: BlockEntry[]): void {
-    const sent = this.#reduce(entry);
+    const sent = this.#reduce(entry) ?? this.#endOfRun(entry);
     if (sent === null) {
       this.#skip(entry);
       return;
     }
     this.end(out);
     out.push(sent);
+    if (entry.kind !== 'gap') this.#lastSent.set(entry.chain, entry);
+  }
+
+  /**
+   * A gap ends a run, and the signature before it has to verify. Nobody verified it yet where it stood in the middle of a run, and whoever signs may put
+   * anything there: then what follows is sent too, erased, up to a signature that does verify, as the last of a block does.
+   */
+  #endOfRun(entry: LogEntry): BlockEntry | null {
+    const last = this.#lastSent.get(entry.chain);
+    if (!last || entry.kind === 'gap') return null;
+    const { device, nonce } = entry.chain;
+    const hasher = new ChainHasher(this.#crypto, { space: this.#space, device, nonce });
+    const signed = hasher.signedBytes(last.seq, last.prev, last.bodyHash);
+    if (verifyWithCheckedKey(this.#crypto, device, signed, last.signature)) return null;
+    return entry.kind === 'erased' ? entry : this.#erase(entry);
+  }
+
+  #erase({ chain, seq, prev, signature, body }: Extract<LogEntry, { kind: 'commit' }>): BlockEntry {
+    return { kind: 'erased', chain, seq, prev, signature, ...eraseBody(this.#crypto, body) };
   }
 
   /** As it is sent; null where it is skipped. */
@@ -457,13 +483,12 @@ class FilteredStream {
     if (entry.kind === 'erased') return decodeStem(entry.stem).deps.length > 0 ? entry : null;
     const { deps, changes } = decodeKnownBody(entry.body);
     if (changes.some(({ subject }) => matchesFilter(this.#filter, subject))) return entry;
-    if (deps.length === 0) return null;
-    const { chain, seq, prev, signature, body } = entry;
-    return { kind: 'erased', chain, seq, prev, signature, ...eraseBody(this.#crypto, body) };
+    return deps.length === 0 ? null : this.#erase(entry);
   }
 
   #skip(entry: LogEntry): void {
     const { chain } = entry;
+    this.#lastSent.delete(chain);
     const skipped = this.#skipped.get(chain);
     const seqBefore = skipped?.seqBefore ?? (entry.kind === 'gap' ? entry.seqBefore : entry.seq - 1);
     this.#skipped.set(chain, {

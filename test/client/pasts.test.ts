@@ -514,6 +514,21 @@ describe('a bad signature in the middle of a run', () => {
     await expectServedToPeers(host, home);
   });
 
+  test.each(['evil/1', 'evil/3', 'evil/4', 'evil/7', 'evil/11', 'evil/12'])(
+    'is served to who wants only %s, which a gap would cut out of its run',
+    async (subject) => {
+      const bad = await withBadRun();
+      const { host, chain } = bad;
+      await takeAll(bad);
+      const partial = await network.add('partial', { only: { kind: 'subject', subject } });
+      await pair(host, partial);
+      await eventuallySame([host, partial]);
+      expect((await partial.peer.space().get(subject))?.value).toEqual({ i: Number(subject.slice(5)) });
+      expect(partial.peer.counters.refusals).toEqual({});
+      expect(chain.commits.length).toBe(MANY);
+    },
+  );
+
   test('is served when its blocks have been merged with others', async () => {
     const bad = await withBadRun();
     const { host, home, chain, raw } = bad;
