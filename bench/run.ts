@@ -22,8 +22,10 @@ import {
   type RowFigure,
 } from './report.ts';
 import { diskRow, wireRow } from './rows/bytes.ts';
+import { chainsRow } from './rows/chains.ts';
 import { coldSyncRow } from './rows/cold-sync.ts';
 import { followersRow } from './rows/followers.ts';
+import { growthRow } from './rows/growth.ts';
 import { httpRow } from './rows/http.ts';
 import { liveRow } from './rows/live.ts';
 import { localRow } from './rows/local.ts';
@@ -48,6 +50,8 @@ const ROWS: readonly Row[] = [
   localRow,
   memoryRow,
   followersRow,
+  growthRow,
+  chainsRow,
   startRow,
   httpRow,
 ];
