@@ -512,6 +512,8 @@ export function commitOf(entry: Exclude<AuthenticEntry, { kind: 'gap' }>): Commi
     id,
     signature,
     body: entry.kind === 'commit' ? entry.body : null,
-    erased: entry.kind === 'commit' ? eraseBody(crypto, entry.body) : entry,
+    // Not the entry itself: its other fields would pass for those of a batch's entry.
+    erased:
+      entry.kind === 'commit' ? eraseBody(crypto, entry.body) : { stem: entry.stem, changesHash: entry.changesHash },
   };
 }

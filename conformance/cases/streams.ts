@@ -604,6 +604,33 @@ const receiverCases: readonly Case[] = [
     },
   },
   {
+    id: '12.2/8',
+    title: 'the cursor stays before a batch that was refused, when those behind it are already waiting',
+    rule: 'It MUST NOT move the cursor past a batch that it refused.',
+    async run(trial) {
+      const device = trial.side === 'server' ? await trial.device('writer') : undefined;
+      const epoch = random(8);
+      const options = { epoch, ...(device && { device }) };
+      const line = await trial.line(options);
+      const [first, early, other] = [trial.author(), trial.author(), trial.author()];
+      const pull = await line.push();
+      const good = pull.cursor;
+      // While the first is on its way to the disk, the next two come: one that names what nobody ever wrote, and a good one.
+      const missing = { chain: random(16), seq: 1 };
+      pull.batch([first.write([set(`conformance/before-refusal-${name()}`, { n: 1 })])]);
+      pull.batch([early.draft([set('conformance/early', { n: 1 })], { deps: [missing] })]);
+      pull.batch([other.draft([set('conformance/behind', { n: 1 })])], { last: pull.cursor + 5 });
+      await line.wire.ended();
+      const again = await trial.line(options);
+      const { from } = (await again.pull()).request;
+      if (from.kind === 'cursor')
+        expect(from.seq <= good + 1, `it goes on from ${from.seq}, and refused what came after ${good + 1}`);
+      first.write([set(`conformance/after-refusal-${name()}`, { n: 1 })]);
+      await again.push();
+      await trial.unharmed();
+    },
+  },
+  {
     id: '12.2/5',
     title: 'it resumes where it was, and from its vector in another epoch',
     rule: "The epoch is the one that the sender's space state named when the subscription began",

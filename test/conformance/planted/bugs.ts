@@ -199,7 +199,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     file: 'client/exchange.ts',
     find: "if (line.isBroken) throw new TidelogError('aborted', 'a batch before it was refused');",
     replace: '',
-    caughtBy: ['12.2/4'],
+    caughtBy: ['12.2/8'],
   },
   // ---- runs, links and signatures
   {
