@@ -1,5 +1,6 @@
 /** Figures: what a row measures, whether the target is met, the table, and the guard that compares a run with a recorded one. */
-import { stripVTControlCharacters, styleText } from 'node:util';
+import { cpus, totalmem } from 'node:os';
+import { styleText } from 'node:util';
 
 /** A figure of the report. */
 export interface Figure {
@@ -28,6 +29,20 @@ export interface Machine {
   readonly memoryGB: number;
   readonly node: string;
   readonly platform: string;
+}
+
+export function machineHere(): Machine {
+  return {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    memoryGB: Math.round(totalmem() / 1e9),
+    node: process.version,
+    platform: `${process.platform}-${process.arch}`,
+  };
+}
+
+export function describeMachine({ cpu, cores, memoryGB, node, platform }: Machine): string {
+  return `${cpu}, ${cores} cores, ${memoryGB} GB, Node ${node}, ${platform}`;
 }
 
 export interface Report {
@@ -106,11 +121,6 @@ export function headLine(): string {
   return COLUMNS.map((cell, i) => (i === 1 || i === 3 || i === 4 ? cell.padStart(WIDTHS[i]!) : cell.padEnd(WIDTHS[i]!)))
     .join(' ')
     .trimEnd();
-}
-
-/** For tests and pipes. */
-export function plain(text: string): string {
-  return stripVTControlCharacters(text);
 }
 
 // ---- the guard

@@ -7,15 +7,16 @@
  *   npm run bench -- --check              fails where a ratio to the floor fell far below the recorded one; --record records
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Lab, type Row, type Sizes } from './lab.ts';
 import {
   compare,
+  describeMachine,
   guardedRatios,
   headLine,
   isMet,
   lineOf,
+  machineHere,
   TOLERANCE,
   type Recorded,
   type Report,
@@ -115,14 +116,8 @@ if (values.check) await check(report);
 process.exit();
 
 async function run(): Promise<Report> {
-  const machine = {
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: cpus().length,
-    memoryGB: Math.round(totalmem() / 1e9),
-    node: process.version,
-    platform: `${process.platform}-${process.arch}`,
-  };
-  say(`${machine.cpu}, ${machine.cores} cores, ${machine.memoryGB} GB, Node ${machine.node}, ${machine.platform}`);
+  const machine = machineHere();
+  say(describeMachine(machine));
   if (values.quick) say('quick: less work than the targets are about, and one run of each');
   say(`\n${headLine()}`);
   const started = performance.now();

@@ -6,11 +6,14 @@
 import { mkdir } from 'node:fs/promises';
 import { open } from '../../client/node.ts';
 import { openLmdbStore } from '../../server/lmdb-store.ts';
+import { sharedNowMs } from '../calls.ts';
 import { memoryOf } from '../proc.ts';
 import { folderBytes } from '../support.ts';
 
 export interface Received {
   readonly seconds: number;
+  /** When it began, by the machine's shared clock. */
+  readonly beganMs: number;
   readonly entries: number;
   readonly subjects: number;
   /** At the WebSocket: Noise's bytes with it, TCP's and WebSocket's own not. */
@@ -27,10 +30,10 @@ if (!link || !folder) throw new Error('usage: receive.ts LINK FOLDER');
 await mkdir(folder, { recursive: true });
 const db = await open({ store: await openLmdbStore(folder), name: 'receiver' });
 const cpuBefore = process.cpuUsage();
-const started = performance.now();
+const beganMs = sharedNowMs();
 const { synced, space } = await db.peer.join(link);
 await synced;
-const seconds = (performance.now() - started) / 1000;
+const seconds = (sharedNowMs() - beganMs) / 1000;
 const { user, system } = process.cpuUsage(cpuBefore);
 const { head, subjects, blockBytes } = space.stats();
 const { bytesIn } = db.peer.counters;
@@ -38,6 +41,7 @@ const { residentBytes } = memoryOf(process.pid);
 await db.close();
 const received: Received = {
   seconds,
+  beganMs,
   entries: head,
   subjects,
   bytesIn,
