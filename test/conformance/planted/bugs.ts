@@ -4,6 +4,12 @@
  */
 import type { Side } from '../../../conformance/index.ts';
 
+interface Edit {
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
 export interface PlantedBug {
   readonly id: string;
   /** What a developer did, in a sentence. */
@@ -14,6 +20,8 @@ export interface PlantedBug {
   /** Stands in the file exactly once. */
   readonly find: string;
   readonly replace: string;
+  /** More of the same mistake, where it takes more than one edit. */
+  readonly also?: readonly Edit[];
   /** Cases that fail because of it. */
   readonly caughtBy: readonly string[];
 }
@@ -236,6 +244,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     file: 'protocol/authenticate.ts',
     find: 'walk.unverified = { seq, prev, bodyHash, signature };',
     replace: 'endRun(crypto, walk); walk.unverified = { seq, prev, bodyHash, signature };',
+    also: [
+      {
+        file: 'client/replica/incoming.ts',
+        find: 'const plain = readPlainBatch(crypto, space, raw, withRecords);',
+        replace: 'const plain = null as ReturnType<typeof readPlainBatch>;',
+      },
+    ],
     caughtBy: ['4.3/1', '4.3/2'],
   },
   {

@@ -16,19 +16,23 @@ export interface Build {
 }
 
 /** Throws where the patch does not fit: its text must stand in the file exactly once. */
-export async function build({ id, file, find, replace }: PlantedBug): Promise<Build> {
-  const source = await readFile(join(ROOT, file), 'utf8');
-  const found = source.split(find).length - 1;
-  if (found !== 1) throw new Error(`planted bug ${id}: its text stands ${found} times in ${file}, and should once`);
+export async function build({ id, also = [], ...first }: PlantedBug): Promise<Build> {
+  const patched = new Map<string, string>();
+  for (const { file, find, replace } of [first, ...also]) {
+    const source = await readFile(join(ROOT, file), 'utf8');
+    const found = source.split(find).length - 1;
+    if (found !== 1) throw new Error(`planted bug ${id}: its text stands ${found} times in ${file}, and should once`);
+    patched.set(
+      file,
+      source.replace(find, () => replace),
+    );
+  }
   const root = await mkdtemp(join(tmpdir(), `tidelog-planted-${id}-`));
   const remove = (): Promise<void> => rm(root, { recursive: true, force: true });
   try {
     for (const part of PARTS) await cp(join(ROOT, part), join(root, part), { recursive: true });
     await symlink(join(ROOT, 'node_modules'), join(root, 'node_modules'));
-    await writeFile(
-      join(root, file),
-      source.replace(find, () => replace),
-    );
+    for (const [file, source] of patched) await writeFile(join(root, file), source);
     return { root, remove };
   } catch (error) {
     await remove();
