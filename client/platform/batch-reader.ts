@@ -55,7 +55,6 @@ export class ThreadReader implements BatchReader {
   #begin(): Worker {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     const worker = new Worker(new URL(`./read-worker.${extension}`, import.meta.url));
-    worker.unref();
     this.#idle = setTimeout(() => this.#end(worker), IDLE_MS);
     this.#idle.unref();
     worker.on('message', ({ number, read }: ReadAnswer) => {
@@ -65,6 +64,8 @@ export class ThreadReader implements BatchReader {
     });
     // Without the thread all is read here, as it would be on a machine that can't begin one.
     worker.on('error', () => this.#end(worker));
+    // After the listeners: one for messages would keep the process alive again.
+    worker.unref();
     return worker;
   }
 
