@@ -128,7 +128,7 @@ async function run(): Promise<Report> {
       if (only && !only.includes(row.name)) continue;
       for (const figure of await row.run(lab)) {
         all.push({ row: row.name, ...figure });
-        say(lineOf(figure, process.stdout.isTTY));
+        say(lineOf(figure, process.stdout.isTTY && process.stdout.hasColors()));
       }
     }
     return all;
