@@ -1,5 +1,6 @@
 /**
- * The store of a node: one LMDB environment, one named database for each table. The only file that imports `lmdb`.
+ * The store of a node: one LMDB environment, one named database for each table. The only file that imports `lmdb`. What is large comes here at
+ * once, what is small by way of a journal (journaled-store.ts).
  *
  * Writes are taken in groups. While one transaction is on its way to the disk, everything that is written waits; then all that
  * waits goes into the next one, so that any number of writers share one flush and each still gets its own outcome:
@@ -22,10 +23,10 @@ import { dirname, join } from 'node:path';
 
 import { open, type Database, type RangeOptions, type RootDatabase } from 'lmdb';
 
-import { assertKey, assertOps, assertRange, assertTable } from '../client/store-check.ts';
-import { TABLES, type ScanRange, type Store, type StoreEntry, type StoreOp, type Table } from '../client/store.ts';
+import { TABLES, type ScanRange, type Store, type StoreEntry } from '../client/store.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import { makeFolder, syncFolder } from './durable.ts';
+import { JOURNAL_TABLE, openJournaled, type Tables, type TablesOp } from './journaled-store.ts';
 
 const TABLE = { encoding: 'binary', keyEncoding: 'binary' } as const;
 const ENVIRONMENT = {
@@ -33,7 +34,7 @@ const ENVIRONMENT = {
   noSubdir: false,
   compression: false,
   cache: false,
-  maxDbs: TABLES.length,
+  maxDbs: TABLES.length + 1,
   overlappingSync: false,
   eventTurnBatching: false,
   permissionsMode: 0o600,
@@ -52,7 +53,11 @@ const ROOM_BYTES_MIN = 16 * 1024 * 1024;
 /** No key comes before it. */
 const KEY_FIRST = new Uint8Array(1);
 
+/** How long what the system said of the disk's room is believed for small writes. Each other write asks anew. */
+const ROOM_MS = 100;
+
 type Binary = Database<Uint8Array, Uint8Array>;
+type TableName = TablesOp['table'];
 
 /**
  * Opens the store in folder `path`, which is made if it isn't there. One process at a time: data-dir.ts sees to that.
@@ -70,7 +75,7 @@ export async function openLmdbStore(path: string): Promise<Store> {
     // LMDB flushes what is in its file, not the names of the file and its folder.
     await syncFolder(path);
     await syncFolder(dirname(path));
-    return new LmdbStore(root, tables, file);
+    return await openJournaled(new LmdbTables(root, tables, file), join(path, 'journal'));
   } catch (error) {
     await root?.close();
     if (error instanceof TidelogError) throw error;
@@ -79,29 +84,31 @@ export async function openLmdbStore(path: string): Promise<Store> {
 }
 
 /** In one transaction: a new store otherwise costs two flushes for each table. */
-function openTables(root: RootDatabase<Uint8Array, Uint8Array>): ReadonlyMap<Table, Binary> {
-  return root.transactionSync(() => new Map(TABLES.map((name) => [name, root.openDB({ name, ...TABLE })])));
+function openTables(root: RootDatabase<Uint8Array, Uint8Array>): ReadonlyMap<TableName, Binary> {
+  const names: TableName[] = [...TABLES, JOURNAL_TABLE];
+  return root.transactionSync(() => new Map(names.map((name) => [name, root.openDB({ name, ...TABLE })])));
 }
 
 interface Waiting {
-  readonly ops: readonly StoreOp[];
+  readonly ops: readonly TablesOp[];
   readonly resolve: () => void;
   readonly reject: (error: TidelogError) => void;
 }
 
-class LmdbStore implements Store {
+class LmdbTables implements Tables {
   readonly kind = 'lmdb';
   readonly #root: RootDatabase<Uint8Array, Uint8Array>;
-  readonly #tables: ReadonlyMap<Table, Binary>;
+  readonly #tables: ReadonlyMap<TableName, Binary>;
   readonly #file: string;
   #waiting: Waiting[] = [];
   /** The loop that empties `#waiting`; null while there is nothing to do. */
   #writer: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
+  #room = { askedMs: Number.NEGATIVE_INFINITY, bytes: 0 };
   /** Set once LMDB refuses to go on, which it does after a meta page that it couldn't write. */
   #broken: TidelogError | null = null;
 
-  constructor(root: RootDatabase<Uint8Array, Uint8Array>, tables: ReadonlyMap<Table, Binary>, file: string) {
+  constructor(root: RootDatabase<Uint8Array, Uint8Array>, tables: ReadonlyMap<TableName, Binary>, file: string) {
     this.#root = root;
     this.#tables = tables;
     this.#file = file;
@@ -110,18 +117,15 @@ class LmdbStore implements Store {
   // Reads are synchronous. lmdb-js reads in a snapshot that it drops when the event loop turns, and before it resolves a write: a
   // read after an awaited write sees it, and no caller's `await` keeps old pages from being used again.
 
-  get(table: Table, key: Uint8Array): Uint8Array | undefined {
-    assertKey(key);
+  get(table: TableName, key: Uint8Array): Uint8Array | undefined {
     return this.#read(table, (db) => own(db.getBinary(key)));
   }
 
-  getMany(table: Table, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
-    for (const key of keys) assertKey(key);
+  getMany(table: TableName, keys: readonly Uint8Array[]): (Uint8Array | undefined)[] {
     return this.#read(table, (db) => keys.map((key) => own(db.getBinary(key))));
   }
 
-  scan(table: Table, range: ScanRange): StoreEntry[] {
-    assertRange(range);
+  scan(table: TableName, range: ScanRange): StoreEntry[] {
     return this.#read(table, (db) => {
       const { reverse = false, limit } = range;
       // Both bounds as the first key that is inside or, above, the first that is outside: nothing lies between a key and itself with a zero.
@@ -138,9 +142,8 @@ class LmdbStore implements Store {
     });
   }
 
-  async write(ops: readonly StoreOp[]): Promise<void> {
+  async write(ops: readonly TablesOp[]): Promise<void> {
     if (this.#closing) throw new TidelogError('closed');
-    assertOps(ops);
     const written = new Promise<void>((resolve, reject) => this.#waiting.push({ ops, resolve, reject }));
     this.#writer ??= this.#writeAll();
     return written;
@@ -151,6 +154,12 @@ class LmdbStore implements Store {
     return (await stat(this.#file)).size;
   }
 
+  isTight(bytes: number): boolean {
+    const nowMs = performance.now();
+    if (nowMs - this.#room.askedMs > ROOM_MS) this.#room = { askedMs: nowMs, bytes: roomBytes(this.#file) };
+    return this.#room.bytes < bytes + ROOM_BYTES_MIN;
+  }
+
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#writer;
@@ -159,9 +168,8 @@ class LmdbStore implements Store {
     return this.#closing;
   }
 
-  #read<T>(table: Table, read: (db: Binary) => T): T {
+  #read<T>(table: TableName, read: (db: Binary) => T): T {
     if (this.#closing) throw new TidelogError('closed');
-    assertTable(table);
     try {
       return read(this.#tables.get(table)!);
     } catch (error) {
@@ -246,7 +254,7 @@ class LmdbStore implements Store {
  * A bulk sync writes resources in the order in which they were made; in the order of their keys a page is looked for once for all that it takes,
  * and LMDB needs a third less time. Sorting is stable: two writes of one key stay as they were.
  */
-function inKeyOrder(ops: readonly StoreOp[]): readonly StoreOp[] {
+function inKeyOrder(ops: readonly TablesOp[]): readonly TablesOp[] {
   if (ops.length < SORT_OPS_MIN) return ops;
   return ops.toSorted((a, b) => (a.table === b.table ? Buffer.compare(a.key, b.key) : a.table < b.table ? -1 : 1));
 }

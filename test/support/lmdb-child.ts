@@ -24,17 +24,23 @@ switch (scenario) {
       say(`${i}`);
     }
 
+  case 'one-small-write':
   case 'one-write':
+    // The first small write makes the journal.
+    await store.write([{ table: 'state', key: utf8('a'), value: utf8('0') }]);
     say('write begins');
-    await store.write([{ table: 'state', key: utf8('a'), value: utf8('1') }]);
+    await store.write([
+      { table: 'state', key: utf8('a'), value: new Uint8Array(scenario === 'one-write' ? 100_000 : 1) },
+    ]);
     say('write resolved');
     break;
 
+  // Small ones go by the journal, large ones straight to the tables.
+  case 'three-small-writes':
   case 'three-writes':
     for (const i of [1, 2, 3]) {
-      const outcome = await store
-        .write([{ table: 'state', key: utf8('a'), value: Uint8Array.of(i) }])
-        .then(() => 'ok', codeOf);
+      const value = new Uint8Array(scenario === 'three-writes' ? 100_000 : 1).fill(i);
+      const outcome = await store.write([{ table: 'state', key: utf8('a'), value }]).then(() => 'ok', codeOf);
       let read: string;
       try {
         read = String((await store.get('state', utf8('a')))?.[0]);
@@ -43,12 +49,16 @@ switch (scenario) {
       }
       say(`${i} ${outcome}, reads ${read}`);
     }
+    // Closing would write what the journal holds to the tables.
+    if (scenario === 'three-small-writes') process.kill(process.pid, 'SIGKILL');
     break;
 
+  case 'fill-with-small-writes':
   case 'fill': {
+    const each = scenario === 'fill' ? 100 : 20;
     const write = (i: number) =>
       store.write(
-        Array.from({ length: 100 }, (_, j) => ({
+        Array.from({ length: each }, (_, j) => ({
           table: 'state',
           key: utf8(`${i} ${j}`),
           value: new Uint8Array(1000),
@@ -67,7 +77,7 @@ switch (scenario) {
     if (groups > 2) say('wrote some');
     say(`refused as ${codeOf(refusal)}`);
     const keys = (await store.scan('state', { limit: 1e6 })).map(([key]) => key);
-    if (keys.length === groups * 100) say('all or nothing');
+    if (keys.length === groups * each) say('all or nothing');
     const ballast = join(folder, 'ballast');
     if (!existsSync(ballast)) break;
     rmSync(ballast);
