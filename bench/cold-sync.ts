@@ -3,12 +3,26 @@
  * on the receiver's disk at the end; the floor beside each.
  */
 import { rm } from 'node:fs/promises';
-import type { Lab, Work } from './lab.ts';
 import { BenchNode } from './node.ts';
 import type { Floor } from './programs/floor.ts';
 import type { Received } from './programs/receive.ts';
 import { median, runProgram } from './support.ts';
 import { CountingProxy } from './proxy.ts';
+
+export interface Work {
+  readonly commits: number;
+  readonly perCommit: number;
+}
+
+/** Where it is measured. */
+export interface Bench {
+  /** A sender with the work. */
+  readonly dataDir: string;
+  /** Measurements of which the median is told. */
+  readonly runs: number;
+  /** A path that nobody else has. */
+  path(name: string): string;
+}
 
 export interface ColdSync {
   readonly received: readonly Received[];
@@ -20,18 +34,17 @@ export interface ColdSync {
   readonly logBytes: number;
 }
 
-export async function coldSync(lab: Lab, work: Work, role: 'writer' | 'mirror'): Promise<ColdSync> {
-  const { dataDir } = await lab.sender(work);
-  const node = await BenchNode.start(dataDir);
+export async function coldSync(bench: Bench, work: Work, role: 'writer' | 'mirror'): Promise<ColdSync> {
+  const node = await BenchNode.start(bench.dataDir);
   const received: Received[] = [];
   const floors: number[] = [];
   try {
-    for (let i = 0; i < lab.sizes.runs; i++) {
-      floors.push(await floorRate(lab, work));
-      received.push(await receive(lab, await node.invite(role)));
+    for (let i = 0; i < bench.runs; i++) {
+      floors.push(await floorRate(bench, work));
+      received.push(await receive(bench, await node.invite(role)));
     }
     const proxy = await CountingProxy.to(node.url);
-    const counted = await receive(lab, proxy.through(await node.invite(role)));
+    const counted = await receive(bench, proxy.through(await node.invite(role)));
     await proxy.close();
     const complete = [...received, counted].every(({ entries }) => entries >= work.commits);
     if (!complete) throw new Error(`a receiver ended with less than ${work.commits} commits`);
@@ -41,8 +54,8 @@ export async function coldSync(lab: Lab, work: Work, role: 'writer' | 'mirror'):
   }
 }
 
-async function receive(lab: Lab, link: string): Promise<Received> {
-  const folder = lab.path('receiver');
+async function receive(bench: Bench, link: string): Promise<Received> {
+  const folder = bench.path('receiver');
   try {
     return await runProgram<Received>('receive', [link, folder]);
   } finally {
@@ -51,8 +64,8 @@ async function receive(lab: Lab, link: string): Promise<Received> {
 }
 
 /** Records per second of plain lmdb for the same resources. */
-async function floorRate(lab: Lab, { commits, perCommit }: Work): Promise<number> {
-  const folder = lab.path('floor');
+async function floorRate(bench: Bench, { commits, perCommit }: Work): Promise<number> {
+  const folder = bench.path('floor');
   try {
     const { records, seconds } = await runProgram<Floor>('floor', [folder, commits, perCommit]);
     return records / seconds;

@@ -4,7 +4,7 @@
  */
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { coldSync, type ColdSync } from './cold-sync.ts';
+import { coldSync, type ColdSync, type Work } from './cold-sync.ts';
 import type { Figure } from './report.ts';
 import { tidelog, writeNdjson } from './support.ts';
 
@@ -27,11 +27,6 @@ export interface Sizes {
   readonly chains: number;
   readonly chainCommits: number;
   readonly httpSeconds: number;
-}
-
-export interface Work {
-  readonly commits: number;
-  readonly perCommit: number;
 }
 
 export interface Sender {
@@ -79,7 +74,10 @@ export class Lab {
   }
 
   coldSync(work: Work, role: 'writer' | 'mirror' = 'writer'): Promise<ColdSync> {
-    return once(this.#coldSyncs, `${work.commits} × ${work.perCommit} ${role}`, () => coldSync(this, work, role));
+    return once(this.#coldSyncs, `${work.commits} × ${work.perCommit} ${role}`, async () => {
+      const { dataDir } = await this.sender(work);
+      return coldSync({ dataDir, runs: this.sizes.runs, path: (name) => this.path(name) }, work, role);
+    });
   }
 }
 

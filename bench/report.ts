@@ -74,7 +74,7 @@ export function formatNumber(value: number): string {
 }
 
 /** `≥ 150,000`, `≥ 0.2 × floor`, or both. */
-export function formatTarget({ target, ratioTarget, better }: Figure): string {
+function formatTarget({ target, ratioTarget, better }: Figure): string {
   const parts: string[] = [];
   if (target !== undefined) parts.push(`${better === 'less' ? '≤' : '≥'} ${formatShort(target)}`);
   if (ratioTarget !== undefined) parts.push(`≥ ${formatShort(ratioTarget)} × floor`);

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Change } from '../protocol/body.ts';
 
-export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 export const TIDELOG = join(ROOT, 'bin', 'tidelog.js');
 const SEED = 20_261_120;
 

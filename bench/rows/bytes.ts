@@ -1,5 +1,6 @@
 /** Bytes on the wire, counted at the socket, and at the receiver's disk. */
-import type { Lab, Row, Work } from '../lab.ts';
+import type { Work } from '../cold-sync.ts';
+import type { Lab, Row } from '../lab.ts';
 import type { Figure } from '../report.ts';
 import { median } from '../support.ts';
 import { PER_COMMIT } from './packed.ts';
