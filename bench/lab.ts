@@ -26,6 +26,8 @@ export interface Sizes {
   readonly growth: readonly [small: number, large: number] | null;
   readonly chains: number;
   readonly chainCommits: number;
+  /** Measure also a log in which every commit is by another device than the one before. */
+  readonly byTurns: boolean;
   readonly httpSeconds: number;
 }
 

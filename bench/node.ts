@@ -8,7 +8,7 @@ import { fromHex } from '../protocol/bytes.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
 import type { Role } from '../protocol/membership.ts';
 import type { StatusJson } from '../server/http/status.ts';
-import { TIDELOG } from './support.ts';
+import { endsWithUs, TIDELOG } from './support.ts';
 
 export interface StartOptions {
   /** Of Node. */
@@ -47,6 +47,7 @@ export class BenchNode {
     const args = [...flags, TIDELOG, '--data', dataDir, 'start', '--port', '0', '--log', 'json'];
     const before = performance.now();
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    endsWithUs(child);
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     const { url, startMs } = await new Promise<{ url: string; startMs: number }>((resolve, reject) => {
       child.once('exit', (code) => reject(new Error(`the node ended with ${code}`)));

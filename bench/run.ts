@@ -69,6 +69,7 @@ const FULL: Sizes = {
   growth: [100_000, 5_000_000],
   chains: 1000,
   chainCommits: 100_000,
+  byTurns: true,
   httpSeconds: 5,
 };
 const QUICK: Sizes = {
@@ -83,6 +84,7 @@ const QUICK: Sizes = {
   growth: null,
   chains: 100,
   chainCommits: 10_000,
+  byTurns: false,
   httpSeconds: 1,
 };
 /** What `--growth` adds to a quick run. */

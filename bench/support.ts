@@ -1,6 +1,6 @@
 /** What the benchmarks share: seeded work, folders that clean up after themselves, programs in processes of their own, and medians. */
-import { spawn } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createWriteStream, rmSync } from 'node:fs';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -58,13 +58,40 @@ export async function writeNdjson(path: string, commits: number, perCommit: numb
   await new Promise<void>((resolve, reject) => file.end((error?: Error | null) => (error ? reject(error) : resolve())));
 }
 
-/** A folder for the time of a call. */
+const folders = new Set<string>();
+const children = new Set<ChildProcess>();
+
+/** However this process ends, a program that it started ends too. */
+export function endsWithUs(child: ChildProcess): ChildProcess {
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return child;
+}
+function endChildren(): void {
+  for (const child of children) child.kill('SIGKILL');
+}
+process.on('exit', endChildren);
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.once(signal, () => {
+    endChildren();
+    // A child that is just being ended may still make a file.
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+    process.exit(code);
+  });
+}
+
+/** A folder for the time of a call; it goes too when the process is told to stop. */
 export async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'tidelog-bench-'));
+  folders.add(folder);
   try {
     return await work(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
+    folders.delete(folder);
   }
 }
 
@@ -97,6 +124,7 @@ export function tidelog(...args: string[]): Promise<string> {
 function run(command: string, args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    endsWithUs(child);
     let out = '';
     child.stdout.setEncoding('utf8').on('data', (part: string) => (out += part));
     child.on('error', reject);

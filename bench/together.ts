@@ -10,14 +10,15 @@ const MISSED_AT_ONCE = 8;
 export class Together {
   readonly writer: Program;
   follower: Program;
-  readonly #folder: string;
+  /** The follower's. */
+  readonly folder: string;
   /** What the first sync took, ms. */
   joinMs = 0;
   #url = '';
   #rounds = 0;
 
   private constructor(dataDir: string, folder: string) {
-    this.#folder = folder;
+    this.folder = folder;
     this.writer = new Program('writer', [dataDir]);
     this.follower = new Program('follower', [folder]);
   }
@@ -58,7 +59,7 @@ export class Together {
     if (restart) await this.follower.stop();
     const prefix = `missed/${++this.#rounds}/`;
     await this.writer.call('write', { prefix, count: commits, atOnce: MISSED_AT_ONCE, reach: false });
-    if (restart) this.follower = new Program('follower', [this.#folder]);
+    if (restart) this.follower = new Program('follower', [this.folder]);
     const head = await this.writer.call<number>('head');
     return this.follower.call('comeBack', { url: this.#url, head });
   }

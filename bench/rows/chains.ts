@@ -8,7 +8,7 @@ import { nodeCrypto } from '../../client/platform/crypto-node.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { formatDeviceId } from '../../protocol/device-id.ts';
 import type { StatusJson } from '../../server/http/status.ts';
-import { comparisons, measureAtSize } from '../at-size.ts';
+import { comparisons, measureAtSize, type AtSize } from '../at-size.ts';
 import type { Lab, Row } from '../lab.ts';
 import { BenchNode } from '../node.ts';
 import type { FeedJob } from '../programs/feed.ts';
@@ -20,15 +20,15 @@ const RUN = 50;
 export const chainsRow: Row = {
   name: 'chains',
   async run(lab) {
-    const { chains, chainCommits } = lab.sizes;
-    const one = await measureAtSize(lab, await feed(lab, 1, RUN), chainCommits);
-    const many = await measureAtSize(lab, await feed(lab, chains, RUN), chainCommits);
-    const mixed = await measureAtSize(lab, await feed(lab, chains, 1), chainCommits);
+    const { chains, chainCommits, byTurns } = lab.sizes;
+    const measure = async (count: number, run: number): Promise<AtSize> =>
+      measureAtSize(lab, await feed(lab, count, run), chainCommits);
+    const one = await measure(1, RUN);
     const label = `${chains.toLocaleString('en')} chains ÷ 1`;
-    return [
-      ...comparisons(`${label}, in runs of ${RUN}`, MOST, many, one),
-      ...comparisons(`${label}, by turns of 1`, MOST, mixed, one).map(({ target: _, better: __, ...figure }) => figure),
-    ];
+    const figures = comparisons(`${label}, in runs of ${RUN}`, MOST, await measure(chains, RUN), one);
+    if (!byTurns) return figures;
+    const mixed = comparisons(`${label}, by turns of 1`, MOST, await measure(chains, 1), one);
+    return [...figures, ...mixed.map(({ target: _, better: __, ...figure }) => figure)];
   },
 };
 
