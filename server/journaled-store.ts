@@ -50,7 +50,7 @@ const SECRET_KEY = utf8('secret');
 const APPLIED_KEY = utf8('applied');
 
 /** Larger ones would be written twice for a flush that is a small part of them. */
-const SMALL_BYTES_MAX = 64 * 1024;
+const SMALL_BYTES_MAX = 128 * 1024;
 /** Keys in the overlay above which it goes to the tables: a scan looks at each of its table. */
 const OVERLAY_KEYS_MAX = 2000;
 /** How long at most a write stays out of the tables. */

@@ -1,32 +1,21 @@
 /**
  * The one writer of a space. It takes all that waits, admits each job in turn, writes everything in one transaction, and answers each
- * after the disk has it: under load, many writers share one fsync. After a write it sweeps and merges where that is due.
+ * after the disk has it: under load, many writers share one fsync. After a write it sweeps where that is due; small blocks are merged on the side.
  */
-import { BLOCK_ENTRIES_MAX, BLOCK_RAW_BYTES_TARGET } from '../../protocol/constants.ts';
 import { asTidelogError, TidelogError } from '../../protocol/errors.ts';
-import { batchOf, packBatch } from './block.ts';
 import { BrokenGroup, Group } from './group.ts';
 import type { GroupContext } from './context.ts';
-import type { CommitEntry, LogEntry, PlacedBlock, TailBlock } from './entry.ts';
+import type { CommitEntry } from './entry.ts';
 import { fillHoles } from './holes.ts';
 import { rebuild } from './rebuild.ts';
-import type { StoreOp } from '../store.ts';
-import { dropBlock, encodeSpace, putBlock } from '../tables.ts';
+import { encodeSpace } from '../tables.ts';
 import { sweep } from './sweep.ts';
+import { Tail } from './tail.ts';
 
 /** Bytes of entries in one transaction, roughly; more would hold the next writer up for too long. */
 const GROUP_BYTES_MAX = 8 * 1024 * 1024;
 /** Jobs in one transaction. */
 const GROUP_JOBS_MAX = 4096;
-
-/**
- * Small blocks at the log's end are merged in two steps, so that a commit is rewritten twice at the most: 32 blocks of fewer than 32 entries
- * become one, and 16 blocks of fewer than 256 become one.
- */
-const MERGE_STEPS = [
-  { entriesBelow: 32, blocks: 32 },
-  { entriesBelow: BLOCK_ENTRIES_MAX / 2, blocks: 16 },
-] as const;
 
 interface Job<T> {
   /** Adds to the group, or throws and leaves it as it was. */
@@ -50,8 +39,7 @@ export class Writer {
   readonly #context: GroupContext;
   readonly #events: WriterEvents;
   readonly #queue: Job<unknown>[] = [];
-  /** Small blocks at the end of the log, oldest first. */
-  #tail: TailBlock[] = [];
+  readonly #tail: Tail;
   #isDraining = false;
   /** A write failed, and what is in memory may be ahead of the disk. */
   #isStale = false;
@@ -61,16 +49,13 @@ export class Writer {
   constructor(context: GroupContext, events: WriterEvents) {
     this.#context = context;
     this.#events = events;
+    this.#tail = new Tail(context);
   }
 
   /** Looks at the log's end, and finishes what a crash left undone. */
   async open(): Promise<void> {
-    const { view, log } = this.#context;
-    const blocks = await log.blocksBack(view.head, 2 * MERGE_STEPS[0].blocks + 2 * MERGE_STEPS[1].blocks);
-    for (const block of blocks) {
-      if (!isSmall(block, MERGE_STEPS[1].entriesBelow)) break;
-      this.#tail.unshift(block);
-    }
+    const { view } = this.#context;
+    await this.#tail.load();
     if (view.sweep) await this.#sweep();
     if (view.isRoleNew) await this.#followRole();
     if (view.rebuild) await rebuild(this.#context);
@@ -103,10 +88,9 @@ export class Writer {
     try {
       while (this.#queue.length > 0) {
         await this.#writeGroup();
-        await this.#mergeTail();
       }
     } catch (thrown) {
-      // A sweep or a merge failed after its writes were answered: what is on disk is whole, what is in memory may not be.
+      // A sweep failed after its writes were answered: what is on disk is whole, what is in memory may not be.
       await this.#reload().catch(() => {});
       this.#events.failed(asTidelogError(thrown));
     } finally {
@@ -149,15 +133,22 @@ export class Writer {
         }
       }
       if (taken.length === 0) return;
-      await store.write(group.finish());
+      const merge = this.#tail.merge();
+      if (merge) view.blockBytes += merge.bytesAdded;
+      const ops = group.finish();
+      const written = store.write(merge ? [...merge.ops, ...ops] : ops);
+      // While the disk is at it. Neither waits for the other where it fails: what was prepared isn't written before the next group.
+      const prepared = this.#tail.prepare();
+      await written.finally(() => prepared);
       group.settle();
+      if (merge) this.#tail.merged(merge);
     } catch (thrown) {
       await this.#reload().catch(() => {});
       const error = asTidelogError(thrown);
       for (const { job } of taken) job.reject(error);
       return;
     }
-    this.#tail.push(...group.blocks);
+    this.#tail.add(group.blocks);
     try {
       this.#events.appended(group);
       if (view.sweep) await this.#sweep();
@@ -170,6 +161,7 @@ export class Writer {
 
   async #sweep(): Promise<void> {
     const { store } = this.#context;
+    this.#tail.forget();
     const { ops, erased } = await sweep(this.#context);
     await store.write(ops);
     if (erased > 0) this.#events.swept(erased);
@@ -187,6 +179,7 @@ export class Writer {
     const { ops, filled } = await fillHoles(this.#context, candidates);
     if (filled === 0) return;
     view.rebuild = true;
+    this.#tail.forget();
     await store.write([...ops, { table: 'spaces', key: view.space, value: encodeSpace(view.record()) }]);
     if (view.sweep) await this.#sweep();
     await rebuild(this.#context);
@@ -212,65 +205,4 @@ export class Writer {
     this.#drained = rebuilt.catch(() => {});
     await rebuilt;
   }
-
-  // ---- merging small blocks
-
-  async #mergeTail(): Promise<void> {
-    for (const { entriesBelow, blocks } of MERGE_STEPS) {
-      const from = this.#tail.findLastIndex((block) => !isSmall(block, entriesBelow)) + 1;
-      if (this.#tail.length - from < blocks) continue;
-      const merged = await this.#merge(this.#tail.slice(from));
-      this.#tail.splice(from, Number.POSITIVE_INFINITY, ...merged);
-    }
-    const sealed = this.#tail.findLastIndex((block) => !isSmall(block, MERGE_STEPS[1].entriesBelow));
-    this.#tail.splice(0, sealed + 1);
-  }
-
-  async #merge(blocks: readonly TailBlock[]): Promise<TailBlock[]> {
-    const { view, log, codecs, store } = this.#context;
-    const records: PlacedBlock[] = await log.blocksAfter(blocks[0]!.first - 1, blocks.length);
-    const before = records.reduce((sum, { dataBytes }) => sum + dataBytes, 0);
-    const ops: StoreOp[] = records.flatMap(({ last }) => dropBlock(view.number, last));
-    const merged: TailBlock[] = [];
-    let after = 0;
-    for (const together of joinBlocks(records)) {
-      const part: LogEntry[] = [];
-      for (const record of together) part.push(...(await log.entries(record)));
-      const packed = packBatch(codecs, batchOf(part));
-      const first = part[0]!.position;
-      const last = part.at(-1)!.position;
-      ops.push(...putBlock(view.number, last, packed, log.describe(part, packed)));
-      merged.push({ first, last, rawBytes: packed.rawBytes });
-      after += packed.data.length;
-    }
-    view.blockBytes += after - before;
-    ops.push({ table: 'spaces', key: view.space, value: encodeSpace(view.record()) });
-    await store.write(ops);
-    return merged;
-  }
-}
-
-/** Blocks that make one block, whole ones only: a block may end only where one ended before, and its last signatures were verified. */
-function* joinBlocks(blocks: readonly PlacedBlock[]): Generator<PlacedBlock[]> {
-  let together: PlacedBlock[] = [];
-  let entries = 0;
-  let rawBytes = 0;
-  for (const block of blocks) {
-    const count = block.last - block.first + 1;
-    const isFull = entries + count > BLOCK_ENTRIES_MAX || rawBytes + block.rawBytes > BLOCK_RAW_BYTES_TARGET;
-    if (together.length > 0 && isFull) {
-      yield together;
-      together = [];
-      entries = 0;
-      rawBytes = 0;
-    }
-    together.push(block);
-    entries += count;
-    rawBytes += block.rawBytes;
-  }
-  if (together.length > 0) yield together;
-}
-
-function isSmall({ first, last, rawBytes }: TailBlock, entriesBelow: number): boolean {
-  return last - first + 1 < entriesBelow && rawBytes < BLOCK_RAW_BYTES_TARGET / 2;
 }

@@ -122,7 +122,7 @@ describe('the journal', () => {
     test('at any moment, what was acknowledged is found again, and nothing of it twice or in another order (random)', async () => {
       const random = fc.record({
         key: fc.nat(60),
-        bytes: fc.oneof({ weight: 20, arbitrary: fc.nat(2000) }, { weight: 1, arbitrary: fc.constant(90_000) }),
+        bytes: fc.oneof({ weight: 20, arbitrary: fc.nat(2000) }, { weight: 1, arbitrary: fc.constant(190_000) }),
         isRemoval: fc.boolean(),
         crash: fc.nat(40).map((n) => n === 0),
         pauseMs: fc.oneof({ weight: 30, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.constant(120) }),
@@ -274,7 +274,7 @@ describe('the journal', () => {
       await store.write([put('a')]);
       tables.refuses = true;
       // Large: everything before it goes to the tables first.
-      await expect(store.write([put('b', new Uint8Array(100_000))])).rejects.toMatchObject({ code: 'store-full' });
+      await expect(store.write([put('b', new Uint8Array(200_000))])).rejects.toMatchObject({ code: 'store-full' });
       await expect(store.write([put('c')])).rejects.toMatchObject({ code: 'store-full' });
       expect(await store.get('state', utf8('a'))).toEqual(utf8('a'));
       expect(await foundAfterCrash(tables)).toEqual(['a']);

@@ -50,7 +50,7 @@ describe('the LMDB store', () => {
   async function fill(store: Store): Promise<void> {
     for (let i = 0; i < 5; i++) {
       await store.write(
-        Array.from({ length: 200 }, (_, j) => ({ table: 'state', key: utf8(`${i} ${j}`), value: new Uint8Array(500) })),
+        Array.from({ length: 400 }, (_, j) => ({ table: 'state', key: utf8(`${i} ${j}`), value: new Uint8Array(500) })),
       );
     }
   }

@@ -30,7 +30,7 @@ switch (scenario) {
     await store.write([{ table: 'state', key: utf8('a'), value: utf8('0') }]);
     say('write begins');
     await store.write([
-      { table: 'state', key: utf8('a'), value: new Uint8Array(scenario === 'one-write' ? 100_000 : 1) },
+      { table: 'state', key: utf8('a'), value: new Uint8Array(scenario === 'one-write' ? 200_000 : 1) },
     ]);
     say('write resolved');
     break;
@@ -39,7 +39,7 @@ switch (scenario) {
   case 'three-small-writes':
   case 'three-writes':
     for (const i of [1, 2, 3]) {
-      const value = new Uint8Array(scenario === 'three-writes' ? 100_000 : 1).fill(i);
+      const value = new Uint8Array(scenario === 'three-writes' ? 200_000 : 1).fill(i);
       const outcome = await store.write([{ table: 'state', key: utf8('a'), value }]).then(() => 'ok', codeOf);
       let read: string;
       try {
