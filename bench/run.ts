@@ -106,8 +106,10 @@ const RECORDED_PATH = new URL('recorded.json', import.meta.url);
 const mode = values.quick ? 'quick' : 'full';
 const only = values.only?.split(',').map((name) => name.trim());
 const unknown = only?.filter((name) => !ROWS.some((row) => row.name === name)) ?? [];
-if (unknown.length > 0)
-  throw new Error(`no row ${unknown.join(', ')}; there are ${ROWS.map(({ name }) => name).join(', ')}`);
+if (unknown.length > 0) {
+  process.stderr.write(`there is no row ${unknown.join(', ')}; there are ${ROWS.map(({ name }) => name).join(', ')}\n`);
+  process.exit(2);
+}
 const wantsGrowth = values.growth || only?.includes('growth');
 const sizes = values.quick ? { ...QUICK, growth: wantsGrowth ? QUICK_GROWTH : null } : FULL;
 const report = await run();
