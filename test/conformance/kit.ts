@@ -41,7 +41,7 @@ export async function runKit(args: readonly string[]): Promise<KitRun> {
   return { results, code, stderr };
 }
 
-/** Against the implementation in `root`, on one of its sides, with all that the kit may ask for. */
+/** Against the build in `root` (see planted/build.ts), on one of its sides, with all that the kit may ask for. */
 export async function judge(side: Side, root: string, flags: readonly string[] = []): Promise<KitRun> {
   return side === 'server' ? judgeServer(root, flags) : judgeClient(root, flags);
 }
@@ -52,7 +52,7 @@ async function judgeServer(root: string, flags: readonly string[]): Promise<KitR
     const port = await freePort();
     const tidelog = `"${process.execPath}" "${join(root, 'bin/tidelog.js')}" --data "${folder}/node"`;
     const url = `http://127.0.0.1:${port}`;
-    const read = `"${process.execPath}" "${join(ROOT, 'test/conformance/read.ts')}" ${url} "${folder}/node" {subject}`;
+    const read = `"${process.execPath}" "${join(root, 'test/conformance/read.js')}" ${url} "${folder}/node" {subject}`;
     await exec('sh', ['-c', `${tidelog} init --name node`]);
     return await runKit([
       'server',
@@ -73,7 +73,7 @@ async function judgeServer(root: string, flags: readonly string[]): Promise<KitR
 }
 
 async function judgeClient(root: string, flags: readonly string[]): Promise<KitRun> {
-  const program = `"${process.execPath}" "${join(root, 'test/conformance/client.ts')}" {data}`;
+  const program = `"${process.execPath}" "${join(root, 'test/conformance/client.js')}" {data}`;
   return runKit([
     'client',
     '--run',
