@@ -30,8 +30,8 @@ export function fromJson(value: unknown, path: string): Value {
 function convert(value: unknown, path: string, depthLeft = BODY_DEPTH_MAX): unknown {
   // What is nested deeper fits in no commit, as `checkValue` says; JSON of a few KiB can nest deeper than any stack.
   if (depthLeft === 0) return value;
-  if (Array.isArray(value)) return value.map((item, i) => convert(item, `${path}[${i}]`, depthLeft - 1));
   if (value === null || typeof value !== 'object' || value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) return value.map((item, i) => convert(item, `${path}[${i}]`, depthLeft - 1));
   const map = value as Record<string, unknown>;
   if (Object.keys(map).length === 1 && '$bytes' in map) {
     const bytes = typeof map['$bytes'] === 'string' ? fromBase64Url(map['$bytes']) : null;
@@ -68,11 +68,27 @@ export function changeFromJson(json: unknown, path: string): Change {
   const ops: Record<string, unknown> = {};
   for (const [op, operand] of Object.entries(rest)) {
     if (operand === undefined) continue;
-    ops[op] = isMap(operand) ? mapValues(operand, (value) => convert(value, `${path}.${op}`)) : operand;
+    ops[op] =
+      isMap(operand) && hasObjects(operand) ? mapValues(operand, (value) => convert(value, `${path}.${op}`)) : operand;
   }
   const change = { subject, ops: ops as Ops };
   checkChange(change, path);
+  checked.add(change);
   return change;
+}
+
+/** Nearly all values are texts and numbers, in which there is nothing to convert: their map needs no copy. */
+function hasObjects(map: Readonly<Record<string, unknown>>): boolean {
+  for (const name in map) if (typeof map[name] === 'object') return true;
+  return false;
+}
+
+/** Changes that `changeFromJson` made and checked, and that nobody can have altered without going against their type. */
+const checked = new WeakSet<Change>();
+
+/** As `checkChange`, once for each change. */
+export function checkChangeOnce(change: Change, path: string): void {
+  if (!checked.has(change)) checkChange(change, path);
 }
 
 /**
@@ -87,6 +103,8 @@ export function checkChange(change: Change, path: string): void {
   const names = Object.keys(ops);
   if (names.length === 0) throw new TidelogError('bad-change', `${path} has no operations`, { path });
   for (const op of names) checkOp(op, ops[op], `${path}.${op}`);
+  // In one operation no name can stand twice.
+  if (names.length === 1) return;
   const { set = {}, unset = [], inc = {}, add = {}, remove = {} } = ops as Ops;
   const written = [
     ...Object.keys(set),

@@ -14,7 +14,7 @@ import { TidelogError } from '../protocol/errors.ts';
 import type { Role } from '../protocol/membership.ts';
 import type { BatchMessage, Filter, SpaceState, StartsFrom } from '../protocol/messages.ts';
 import type { Value } from '../protocol/value.ts';
-import { checkChange, checkSubject } from './changes.ts';
+import { checkChangeOnce, checkSubject } from './changes.ts';
 import { DeviceNames } from './device-names.ts';
 import { Exchange, type Ingested } from './exchange.ts';
 import { History } from './history.ts';
@@ -227,7 +227,7 @@ export class Space {
     if (!Array.isArray(changes) || changes.length === 0) throw new TidelogError('bad-change', 'there are no changes');
     const subjects = new Set<string>();
     changes.forEach((change, i) => {
-      checkChange(change, `changes[${i}]`);
+      checkChangeOnce(change, `changes[${i}]`);
       if (subjects.has(change.subject))
         throw new TidelogError('bad-change', `${JSON.stringify(change.subject)} is changed twice`);
       subjects.add(change.subject);

@@ -19,6 +19,8 @@ const PACK_CHANGES_MAX = 100;
 const PACK_CHARACTERS_MAX = 256 * 1024;
 /** Commits handed over and not yet on disk: enough for full groups, and few enough that a long input doesn't wait in memory. */
 const IN_FLIGHT_MAX = 512;
+/** And characters of their lines. What waits longer outlives the young generation, and collecting it costs as much as all else. */
+const IN_FLIGHT_CHARACTERS_MAX = 2 * 1024 * 1024;
 
 export interface ImportOutcome {
   /** Lines, counted from the first, whose commits are on disk. */
@@ -52,6 +54,7 @@ export async function importLines(space: Space, text: string): Promise<ImportOut
   const submitted: Submitted[] = [];
   let pack = new Pack();
   let lineNumber = 0;
+  let waiting = 0;
   let fault: TidelogError | null = null;
 
   /** Throws for what can be seen before it is written. */
@@ -82,7 +85,11 @@ export async function importLines(space: Space, text: string): Promise<ImportOut
     }
     // Whether a long line fits in a commit shows only when it is written, and nothing may follow one that doesn't.
     if (characters > PACK_CHARACTERS_MAX && (await firstFailed(submitted))) break;
-    if (await submitted.at(-IN_FLIGHT_MAX)?.failure) break;
+    waiting += characters;
+    if (waiting > IN_FLIGHT_CHARACTERS_MAX) {
+      waiting = 0;
+      if (await submitted.at(-1)?.failure) break;
+    } else if (await submitted.at(-IN_FLIGHT_MAX)?.failure) break;
   }
   // What came before a bad line counts, so it is written too.
   seal();
@@ -165,6 +172,8 @@ function* linesOf(text: string): Generator<string> {
   }
 }
 
+const NONE: Readonly<Record<string, unknown>> = {};
+
 interface ImportLine {
   readonly changes: readonly Change[];
   /** Of its JSON, with what was added of its origin. */
@@ -184,10 +193,13 @@ function parseLine(line: string): ImportLine {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new TidelogError('bad-change', 'a line is a JSON object');
   const { author, time, ...rest } = value as Record<string, unknown>;
-  const origin = {
-    ...(author !== undefined && { importedAuthor: author }),
-    ...(time !== undefined && { importedTime: time }),
-  };
+  const origin =
+    author === undefined && time === undefined
+      ? NONE
+      : {
+          ...(author !== undefined && { importedAuthor: author }),
+          ...(time !== undefined && { importedTime: time }),
+        };
   if (!Object.hasOwn(rest, 'changes')) {
     return { changes: [changeFromJson(withOrigin(rest, origin), 'line')], characters: line.length, packed: true };
   }
@@ -199,14 +211,14 @@ function parseLine(line: string): ImportLine {
     throw new TidelogError('bad-change', 'changes is not an array of one or more');
   return {
     changes: changes.map((change, at) => changeFromJson(withOrigin(change, origin), `changes[${at}]`)),
-    characters: line.length + changes.length * JSON.stringify(origin).length,
+    characters: line.length + (origin === NONE ? 0 : changes.length * JSON.stringify(origin).length),
     packed: false,
   };
 }
 
 /** Adds what the line says of its origin to a change that sets something. What the change itself sets under those names stays. */
 function withOrigin(change: unknown, origin: Readonly<Record<string, unknown>>): unknown {
-  if (typeof change !== 'object' || change === null) return change;
+  if (origin === NONE || typeof change !== 'object' || change === null) return change;
   const { set } = change as Record<string, unknown>;
   if (typeof set !== 'object' || set === null || Array.isArray(set)) return change;
   return { ...change, set: { ...origin, ...set } };
