@@ -2,8 +2,8 @@
  * The small blocks at the log's end, and their merging. Nobody waits for it: a few blocks at a time are read while a group is on its way to the
  * disk, and what replaces them goes along with the next group, in its transaction.
  *
- * In two steps, so that a commit is rewritten twice at the most: 32 blocks of fewer than 32 entries become one, and 16 blocks of fewer than
- * 256 become one.
+ * In two steps, so that a commit is rewritten twice at the most: 32 blocks of fewer than 32 entries become one, and 16 of those become one that is
+ * full. Where small and middling ones come by turns neither comes about, and all of them become one.
  */
 import { BLOCK_ENTRIES_MAX, BLOCK_RAW_BYTES_TARGET } from '../../protocol/constants.ts';
 import type { StoreOp } from '../store.ts';
@@ -12,10 +12,14 @@ import { batchOf, packBatch } from './block.ts';
 import type { GroupContext } from './context.ts';
 import type { LogEntry, PlacedBlock, TailBlock } from './entry.ts';
 
-const STEPS = [
-  { entriesBelow: 32, blocks: 32 },
-  { entriesBelow: BLOCK_ENTRIES_MAX / 2, blocks: 16 },
-] as const;
+/** Entries of a block that is small. */
+const SMALL = 32;
+/** Entries of one that is merged no more. */
+const LARGE = BLOCK_ENTRIES_MAX / 2;
+const SMALL_BLOCKS = 32;
+const MIDDLING_BLOCKS = 16;
+/** Of both, where they don't come one kind after the other. */
+const BLOCKS_MAX = 64;
 /** Read while one group is on its way: about 20 µs for a block of one commit, 100 for one of 32, and a flush takes 130. */
 const BLOCKS_PER_GROUP = 6;
 const ENTRIES_PER_GROUP = 32;
@@ -51,10 +55,10 @@ export class Tail {
 
   async load(): Promise<void> {
     const { view, log } = this.#context;
-    const blocks = await log.blocksBack(view.head, 2 * STEPS[0].blocks + 2 * STEPS[1].blocks);
+    const blocks = await log.blocksBack(view.head, 2 * BLOCKS_MAX);
     this.#blocks = [];
     for (const block of blocks) {
-      if (!isSmall(block, STEPS[1].entriesBelow)) break;
+      if (!isBelow(block, LARGE)) break;
       this.#blocks.unshift(block);
     }
   }
@@ -62,7 +66,7 @@ export class Tail {
   /** Blocks that are on the disk by now. */
   add(blocks: readonly TailBlock[]): void {
     this.#blocks.push(...blocks);
-    const sealed = this.#blocks.findLastIndex((block) => !isSmall(block, STEPS[1].entriesBelow));
+    const sealed = this.#blocks.findLastIndex((block) => !isBelow(block, LARGE));
     // What a plan is about may stand before a larger block; it is looked for again once that is done.
     if (this.#plan === null && this.#merge === null) this.#blocks.splice(0, sealed + 1);
   }
@@ -110,14 +114,23 @@ export class Tail {
   }
 
   async #find(): Promise<Plan | null> {
-    for (const { entriesBelow, blocks } of STEPS) {
-      const from = this.#blocks.findLastIndex((block) => !isSmall(block, entriesBelow)) + 1;
-      if (this.#blocks.length - from < blocks) continue;
-      const first = this.#blocks[from]!;
-      const records = await this.#context.log.blocksAfter(first.first - 1, this.#blocks.length - from);
-      return { first, records, entries: [] };
-    }
-    return null;
+    const range = this.#due();
+    if (range === null) return null;
+    const [from, to] = range;
+    const first = this.#blocks[from]!;
+    return { first, records: await this.#context.log.blocksAfter(first.first - 1, to - from), entries: [] };
+  }
+
+  /** Which of the blocks become one: first index, and the one after the last. */
+  #due(): readonly [from: number, to: number] | null {
+    const blocks = this.#blocks;
+    const small = blocks.findLastIndex((block) => !isBelow(block, SMALL)) + 1;
+    if (blocks.length - small >= SMALL_BLOCKS) return [small, blocks.length];
+    const from = blocks.findLastIndex((block) => !isBelow(block, LARGE)) + 1;
+    const firstSmall = blocks.findIndex((block, i) => i >= from && isBelow(block, SMALL));
+    const to = firstSmall < 0 ? blocks.length : firstSmall;
+    if (to - from >= MIDDLING_BLOCKS) return [from, to];
+    return blocks.length - from >= BLOCKS_MAX ? [from, blocks.length] : null;
   }
 
   #make({ first, records, entries }: Plan): Merge {
@@ -160,6 +173,6 @@ function* joinBlocks(blocks: readonly PlacedBlock[]): Generator<PlacedBlock[]> {
   if (together.length > 0) yield together;
 }
 
-function isSmall({ first, last, rawBytes }: TailBlock, entriesBelow: number): boolean {
-  return last - first + 1 < entriesBelow && rawBytes < BLOCK_RAW_BYTES_TARGET / 2;
+function isBelow({ first, last, rawBytes }: TailBlock, entries: number): boolean {
+  return last - first + 1 < entries && rawBytes < BLOCK_RAW_BYTES_TARGET / 2;
 }
