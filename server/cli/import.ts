@@ -20,7 +20,7 @@ import { paint } from '../terminal.ts';
 import { withCli, type Cli } from './command.ts';
 
 /** Of a piece, in bytes: many commits to share a flush, and little to repeat after a crash. */
-const PIECE_BYTES = 1024 * 1024;
+const PIECE_BYTES = 4 * 1024 * 1024;
 /** A line, in bytes: a commit of 1 MiB in JSON at its most wasteful. */
 const LINE_BYTES_MAX = 8 * 1024 * 1024;
 const NEWLINE = 0x0a;
