@@ -73,13 +73,13 @@ const FULL: Sizes = {
   httpSeconds: 5,
 };
 const QUICK: Sizes = {
-  commits: [20_000],
-  packed: 500,
+  commits: [100_000],
+  packed: 2000,
   runs: 1,
   liveWrites: 500,
   localWrites: 500,
   missed: 1000,
-  memory: [5000, 20_000],
+  memory: [20_000, 100_000],
   followers: 500,
   growth: null,
   chains: 100,
