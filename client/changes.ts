@@ -95,7 +95,7 @@ export function checkChangeOnce(change: Change, path: string): void {
  * Checks a change that a program made. What the protocol would refuse is refused here, with the place named.
  * Subjects of the space itself are written by the peer's own functions only.
  */
-export function checkChange(change: Change, path: string): void {
+function checkChange(change: Change, path: string): void {
   const { subject, ops } = change as { subject: unknown; ops: unknown };
   if (!isSubject(subject)) throw new TidelogError('bad-subject', describeText(subject), { path });
   if (isReserved(subject)) throw new TidelogError('reserved-subject', JSON.stringify(subject), { path });

@@ -26,7 +26,7 @@ import type { Crypto } from './crypto.ts';
 import { checkDeviceKey, verifyWithCheckedKey } from './ed25519.ts';
 
 /** A chain of the batch, before its first commit here and after its last. */
-export interface PlainChain {
+interface PlainChain {
   readonly id: Uint8Array;
   readonly device: Uint8Array;
   readonly nonce: Uint8Array;
