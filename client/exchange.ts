@@ -54,6 +54,11 @@ export class Exchange {
     this.#chainAtOpening = replica.view.ownChain?.hex ?? null;
   }
 
+  /** Somebody's log is longer than ours by many entries, and we are about to follow it. */
+  expectMuch(): void {
+    this.#platform.reader?.expect();
+  }
+
   /** Begins to read a batch in another thread; null where that isn't worth it. */
   readElsewhere(message: BatchMessage): Promise<ReadBatch | null> | null {
     return this.#platform.reader?.read(this.#view.space, message, !this.#view.logOnly) ?? null;

@@ -35,6 +35,9 @@ export interface FollowingHost {
 /** Unpacked bytes of batches that are being taken in at once: small data may unpack to much. */
 const INGEST_RAW_BYTES_MAX = 16 * 1024 * 1024;
 
+/** Behind by more than this, the second thread is worth its start. */
+const MUCH_ENTRIES = 4096;
+
 export class Following {
   readonly #host: FollowingHost;
   /** Batches that wait for those before them. */
@@ -76,6 +79,7 @@ export class Following {
       // Noted before anything is awaited: a second HELLO may come right behind the first.
       if (this.#followed.has(space.hex)) continue;
       this.#followed.add(space.hex);
+      if (offered.head - space.head > MUCH_ENTRIES) space.expectMuch();
       await this.#follow(space, offered.epoch, null);
     }
     this.#host.progressed();

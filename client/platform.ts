@@ -7,6 +7,8 @@ import type { Transport } from './transport.ts';
 
 /** Reads batches elsewhere than in this thread; see replica/incoming.ts. */
 export interface BatchReader {
+  /** Large batches will come soon: whatever takes time to begin is begun. */
+  expect(): void;
   /** null: read it here. A promise may give null too, for the same. Never rejects. */
   read(space: Uint8Array, block: BlockData, withRecords: boolean): Promise<ReadBatch | null> | null;
 }

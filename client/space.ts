@@ -377,6 +377,10 @@ export class Space {
 
   // ---- for connections: see exchange.ts and replica/log.ts
 
+  expectMuch(): void {
+    this.#exchange.expectMuch();
+  }
+
   readElsewhere(message: BatchMessage): Promise<ReadBatch | null> | null {
     return this.#exchange.readElsewhere(message);
   }

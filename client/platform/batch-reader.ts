@@ -36,9 +36,13 @@ export class ThreadReader implements BatchReader {
   readonly #waiting = new Map<number, (read: ReadBatch | null) => void>();
   #idle: NodeJS.Timeout | null = null;
 
+  expect(): void {
+    this.#worker ??= this.#begin();
+  }
+
   read(space: Uint8Array, block: BlockData, withRecords: boolean): Promise<ReadBatch | null> | null {
     if (block.rawBytes < SMALL_RAW_BYTES) return null;
-    this.#worker ??= this.#begin();
+    this.expect();
     if (!this.#isReady || this.#waiting.size >= WAITING_MAX) return null;
     this.#idle!.refresh();
     const number = ++this.#number;
