@@ -51,6 +51,11 @@ const APPLIED_KEY = utf8('applied');
 
 /** Larger ones would be written twice for a flush that is a small part of them. */
 const SMALL_BYTES_MAX = 128 * 1024;
+/**
+ * Small writes that go to the tables before a journal is made, on the side: it costs a megabyte of zeros and three flushes, and a program that
+ * opens the store for one commit needs none.
+ */
+const WRITES_BEFORE_JOURNAL = 8;
 /** Keys in the overlay above which it goes to the tables: a scan looks at each of its table. */
 const OVERLAY_KEYS_MAX = 2000;
 /** How long at most a write stays out of the tables. */
@@ -96,8 +101,10 @@ class JournaledStore implements Store {
   readonly kind: string;
   readonly #tables: Tables;
   readonly #path: string;
-  /** Begun by the first small write. */
   #journal: Journal | null = null;
+  /** The journal being made, or made. Never rejects. */
+  #beginning: Promise<void> | null = null;
+  #smallWrites = 0;
   #secret: Uint8Array = new Uint8Array(0);
   /** Not after it failed once: what the system says of a file that failed is not to be relied on. */
   #isJournalUsable = true;
@@ -219,10 +226,8 @@ class JournaledStore implements Store {
   async #writeSmall(group: readonly Waiting[]): Promise<boolean> {
     const isRefused = this.#frozen !== null && this.#applying === null;
     if (!this.#isJournalUsable || isRefused || this.#tables.isTight(4 * REGION_BYTES)) return false;
-    try {
-      if (this.#journal === null) await this.#begin();
-    } catch {
-      this.#isJournalUsable = false;
+    if (this.#journal === null) {
+      if (++this.#smallWrites > WRITES_BEFORE_JOURNAL) this.#beginning ??= this.#begin();
       return false;
     }
     const { record, ops } = encodeRecord(
@@ -257,17 +262,18 @@ class JournaledStore implements Store {
   }
 
   async #begin(): Promise<void> {
-    const journal = await Journal.open(this.#path);
+    let journal: Journal | null = null;
     try {
+      journal = await Journal.open(this.#path);
       // The file first: where the tables name a secret, it must be there.
       const secret = new Uint8Array(randomBytes(SECRET_BYTES));
       await this.#tables.write([{ table: JOURNAL_TABLE, key: SECRET_KEY, value: secret }]);
       this.#secret = secret;
-    } catch (thrown) {
-      await journal.close();
-      throw thrown;
+      this.#journal = journal;
+    } catch {
+      this.#isJournalUsable = false;
+      await journal?.close();
     }
-    this.#journal = journal;
   }
 
   // ---- to the tables
@@ -333,6 +339,7 @@ class JournaledStore implements Store {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await this.#writer;
+      await this.#beginning;
       clearTimeout(this.#timer ?? undefined);
       const error = await this.#applyAll();
       if (this.#journal) {

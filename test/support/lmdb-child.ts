@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { utf8 } from '../../protocol/bytes.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import { openLmdbStore } from '../../server/lmdb-store.ts';
+import { beginJournal } from './stores.ts';
 
 const [scenario, folder] = process.argv.slice(2) as [string, string];
 /** Past Node's buffers, so that a line is out before the process can be killed or traced any further. */
@@ -13,6 +14,7 @@ const say = (line: string): void => void writeSync(1, `${line}\n`);
 const codeOf = (error: unknown): string =>
   error instanceof TidelogError ? error.code : `not a TidelogError: ${String(error)}`;
 const store = await openLmdbStore(folder);
+if (scenario.includes('small')) await beginJournal(store);
 
 switch (scenario) {
   case 'write-for-ever':
@@ -26,8 +28,6 @@ switch (scenario) {
 
   case 'one-small-write':
   case 'one-write':
-    // The first small write makes the journal.
-    await store.write([{ table: 'state', key: utf8('a'), value: utf8('0') }]);
     say('write begins');
     await store.write([
       { table: 'state', key: utf8('a'), value: new Uint8Array(scenario === 'one-write' ? 200_000 : 1) },

@@ -1,6 +1,7 @@
 /** Stores that tests look into, hold up, and break. */
 import type { Store, StoreOp, Table } from '../../client/store.ts';
 import { toHex } from '../../protocol/bytes.ts';
+import { REGION_BYTES } from '../../server/journal.ts';
 
 /** Passes everything on, counts the writes, and does what a test says before each. */
 export class WrappedStore implements Store {
@@ -58,5 +59,15 @@ export async function copyStore(from: Store, to: Store, tables: readonly Table[]
   for (const table of tables) {
     const rows = await from.scan(table, { gte: new Uint8Array([0]), limit: 1_000_000 });
     await to.write(rows.map(([key, value]) => ({ table, key, value })));
+  }
+}
+
+/** Some small writes until the store keeps a journal. */
+export async function beginJournal(store: Store): Promise<void> {
+  const before = await store.size();
+  for (let tries = 0; (await store.size()) < before + 2 * REGION_BYTES; tries++) {
+    if (tries > 1000) throw new Error('there is no journal');
+    await store.write([{ table: 'meta', key: new Uint8Array([0]), value: null }]);
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
