@@ -88,6 +88,8 @@ export class Space {
   /** Device (hex) → position of our log that it has on disk. */
   readonly #ackedByDevice = new Map<string, number>();
   readonly #lives = new Set<Live>();
+  /** Commits on disk: whoever sees one counted finds what it did. */
+  #commits: number;
   /** Subject → the last write to it that isn't on disk yet. */
   readonly #underway = new Map<string, Promise<void>>();
 
@@ -98,6 +100,7 @@ export class Space {
     this.hex = view.hex;
     this.#context = context;
     this.#view = view;
+    this.#commits = view.commits;
     this.#log = new Log(crypto, store, codecs, view, () => platform.turn());
     const groupContext: GroupContext = {
       crypto,
@@ -113,12 +116,14 @@ export class Space {
     this.#writer = new Writer(groupContext, {
       appended: (group) => this.#onAppended(group),
       swept: (erased) => {
+        this.#commits = view.commits;
         this.#names.forget();
         for (const live of this.#lives) live.refresh();
         context.onEvent({ type: 'swept', space: this, erased });
         context.onEvent({ type: 'membership', space: this });
       },
       filled: (count) => {
+        this.#commits = view.commits;
         this.#names.forget();
         for (const live of this.#lives) live.refresh();
         context.onEvent({ type: 'filled', space: this, count });
@@ -207,10 +212,10 @@ export class Space {
     holes: number;
     clockUs: number;
   } {
-    const { storedHead: head, commits, subjects, conflicted, chains, blockBytes, clock } = this.#view;
+    const { storedHead: head, subjects, conflicted, chains, blockBytes, clock } = this.#view;
     return {
       head,
-      commits,
+      commits: this.#commits,
       subjects,
       conflicts: conflicted,
       chains: chains.length,
@@ -421,6 +426,7 @@ export class Space {
 
   #onAppended(group: Group): void {
     const { onEvent } = this.#context;
+    this.#commits = this.#view.commits;
     if (group.changesMembership) this.#names.forget();
     for (const live of this.#lives) if (group.touches(live.subject)) live.refresh();
     for (const { device, timeUs } of group.fromTheFuture) {
