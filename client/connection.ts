@@ -141,6 +141,7 @@ export class Connection {
       remote: () => this.remote,
       nowMs: () => this.#nowMs(),
       nowUs: () => host.platform.nowUs(),
+      after: (ms, call) => host.platform.after(ms, call),
       space: (id) => host.space(id),
       adopt: (offered) => host.adopt(this.device, offered),
       dispatch: (event) => this.#dispatch(event),

@@ -53,6 +53,25 @@ async function writeMany(space: Space, prefix: string, count: number): Promise<v
 }
 
 describe('two peers', () => {
+  test('what one writes live comes back to it now and then, not each by itself', async () => {
+    const [writer, reader] = (await membersOf('writer', 'reader')) as [Member, Member];
+    const connection = await writer.peer.connect(reader.url);
+    await connection.caughtUp();
+    const before = reader.peer.counters.batchesOut;
+    const startedMs = performance.now();
+    const space = writer.peer.space();
+    for (let i = 0; i < 100; i++) await space.set('note', { i }).reached({ peers: 1 });
+    const head = reader.peer.space().head;
+    await eventually(() => connection.cursorIn(space) === head, 'the cursor is at the head');
+    // Each is held for 0.1 s, however long the machine takes for them all.
+    const echoes = reader.peer.counters.batchesOut - before;
+    expect(echoes).toBeLessThanOrEqual(2 + (performance.now() - startedMs) / 100);
+    expect(echoes).toBeGreaterThan(0);
+    // And what is held keeps back nothing that is news.
+    await reader.peer.space().set('note', { by: 'reader' }).reached({ peers: 1 });
+    expect((await space.get('note'))?.value['by']).toBe('reader');
+  });
+
   test('pair by a link, and each gets what the other writes', async () => {
     const laptop = await network.add('laptop');
     const phone = await network.add('phone');
