@@ -148,6 +148,8 @@ export class Following {
       const elsewhere = await space.readElsewhere(message);
       await before;
       if (this.#line.isBroken) throw new TidelogError('aborted', 'a batch before it was refused');
+      // What was still being read when the line went down comes again on the next, which has asked for it by now.
+      if (this.#host.closed()) throw new TidelogError('aborted', 'the connection was closed');
       const incoming = space.read(message, elsewhere);
       // They have it, so what follows them needn't send it back; said before it is appended and the followers wake.
       this.#host.hasAlready(space, incoming.heads());
