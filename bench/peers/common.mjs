@@ -14,6 +14,10 @@ export function start(script, ...args) {
   const child = spawn(process.execPath, [new URL(script, import.meta.url).pathname, ...args.map(String)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  // SIGTERM, not SIGKILL: NATS's program has a server of its own to end.
+  const end = () => child.kill('SIGTERM');
+  process.once('exit', end);
+  child.once('exit', () => process.off('exit', end));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async () => {
     for (;;) {
@@ -23,7 +27,7 @@ export function start(script, ...args) {
     }
   };
   const stop = async () => {
-    if (child.exitCode !== null) return;
+    if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGTERM');
     await ended;

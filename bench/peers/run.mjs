@@ -3,7 +3,7 @@
  *
  *   cd bench/peers && npm ci && cd ../.. && npm run bench:peers          [-- --quick] [-- --only pouchdb,yjs]
  *
- * Writes results.json beside this file; `node scripts/comparison.ts` makes the picture and the table from it.
+ * A whole run writes results.json beside this file; `node scripts/comparison.ts` makes the picture and the table from it.
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -122,5 +122,7 @@ for (const { name, recordsPerSecond, wireBytes, diskBytes, writesPerSecond } of 
     `${name.padEnd(24)} ${String(recordsPerSecond).padStart(9)} records/s  ${String(wireBytes).padStart(5)} B wire  ${String(diskBytes ?? '–').padStart(5)} B disk  ${String(writesPerSecond).padStart(9)} writes/s\n`,
   );
 const report = { date: new Date().toISOString().slice(0, 10), machine: machineHere(), runs: RUNS, floor, results };
-if (!wanted) await writeFile(new URL('results.json', import.meta.url), `${JSON.stringify(report, null, 2)}\n`);
+// Fewer records or systems are for a look; the picture and the table are of a whole run.
+if (!wanted && !values.quick)
+  await writeFile(new URL('results.json', import.meta.url), `${JSON.stringify(report, null, 2)}\n`);
 process.exit(0);
