@@ -25,3 +25,19 @@ test('the check of imports passes over bench/peers', async () => {
   expect(sources).toContain('bench/run.ts');
   expect(sources.filter((source) => source.startsWith('bench/peers/'))).toEqual([]);
 });
+
+test('the README names those that are faster, and those that were given fewer records', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
+  const { results } = readResults();
+  const own = Math.max(...results.filter(({ id }) => id.startsWith('tidelog')).map((each) => each.recordsPerSecond));
+  const sortedIds = (those: typeof results): string[] => those.map(({ id }) => id).toSorted();
+  const most = Math.max(...results.map(({ records }) => records));
+  const [, faster] = /machine\. (\w+ and \w+) are faster/u.exec(readme)!;
+  const [, few, less, more] = /disk\. (\w+ and \w+) were given ([\d,]+) records, the others ([\d,]+)/u.exec(readme)!;
+  const ids = (names: string): string[] => names.toLowerCase().split(' and ').toSorted();
+  expect(ids(faster!)).toEqual(sortedIds(results.filter((each) => each.recordsPerSecond > own)));
+  const fewer = results.filter(({ records }) => records < most);
+  expect(ids(few!)).toEqual(sortedIds(fewer));
+  expect([...new Set(fewer.map(({ records }) => records.toLocaleString('en')))]).toEqual([less]);
+  expect(most.toLocaleString('en')).toBe(more);
+});
