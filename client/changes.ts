@@ -63,17 +63,17 @@ export function changeToJson({ subject, ops }: Change): JsonChange {
 /** Throws `bad-change`, `bad-subject`, `bad-property`, `bad-value`, `reserved-subject`. `path` is where it stands: `changes[2]`. */
 export function changeFromJson(json: unknown, path: string): Change {
   if (!isMap(json)) throw new TidelogError('bad-change', `${path} is not an object`, { path });
-  const { subject, ...rest } = json;
+  const { subject } = json;
   if (typeof subject !== 'string') throw new TidelogError('bad-change', `${path} has no subject`, { path });
   const ops: Record<string, unknown> = {};
-  for (const [op, operand] of Object.entries(rest)) {
-    if (operand === undefined) continue;
+  for (const op of Object.keys(json)) {
+    const operand = json[op];
+    if (op === 'subject' || operand === undefined) continue;
     ops[op] =
       isMap(operand) && hasObjects(operand) ? mapValues(operand, (value) => convert(value, `${path}.${op}`)) : operand;
   }
-  const change = { subject, ops: ops as Ops };
+  const change = new CheckedChange(subject, ops as Ops);
   checkChange(change, path);
-  checked.add(change);
   return change;
 }
 
@@ -83,12 +83,20 @@ function hasObjects(map: Readonly<Record<string, unknown>>): boolean {
   return false;
 }
 
-/** Changes that `changeFromJson` made and checked, and that nobody can have altered without going against their type. */
-const checked = new WeakSet<Change>();
+/** A change that `changeFromJson` made and checked, and that nobody can have altered without going against its type. */
+class CheckedChange implements Change {
+  readonly subject: string;
+  readonly ops: Ops;
 
-/** As `checkChange`, once for each change. */
-export function checkChangeOnce(change: Change, path: string): void {
-  if (!checked.has(change)) checkChange(change, path);
+  constructor(subject: string, ops: Ops) {
+    this.subject = subject;
+    this.ops = ops;
+  }
+}
+
+/** As `checkChange`, once for each change. It stands at `list[at]`. */
+export function checkChangeOnce(change: Change, list: string, at: number): void {
+  if (!(change instanceof CheckedChange)) checkChange(change, `${list}[${at}]`);
 }
 
 /**
@@ -102,7 +110,7 @@ function checkChange(change: Change, path: string): void {
   if (!isMap(ops)) throw new TidelogError('bad-change', `${path} has no operations`, { path });
   const names = Object.keys(ops);
   if (names.length === 0) throw new TidelogError('bad-change', `${path} has no operations`, { path });
-  for (const op of names) checkOp(op, ops[op], `${path}.${op}`);
+  for (const op of names) if (op !== 'set' || !setsPlainly(ops[op])) checkOp(op, ops[op], `${path}.${op}`);
   // In one operation no name can stand twice.
   if (names.length === 1) return;
   const { set = {}, unset = [], inc = {}, add = {}, remove = {} } = ops as Ops;
@@ -116,6 +124,19 @@ function checkChange(change: Change, path: string): void {
   const twice = written.find((name) => seen.size === seen.add(name).size);
   if (twice !== undefined)
     throw new TidelogError('bad-change', `${path} changes ${JSON.stringify(twice)} in two ways`, { path });
+}
+
+/** Is it a `set` that `checkOp` has nothing against? Most are, and this takes no texts for paths. False says nothing. */
+function setsPlainly(operand: unknown): boolean {
+  if (!isMap(operand)) return false;
+  const names = Object.keys(operand);
+  for (const name of names) {
+    if (!isPropertyName(name)) return false;
+    const value = operand[name];
+    if (typeof value === 'string' ? !value.isWellFormed() : !Number.isSafeInteger(value) && typeof value !== 'boolean')
+      return false;
+  }
+  return names.length > 0;
 }
 
 function checkOp(op: string, operand: unknown, path: string): void {

@@ -28,8 +28,8 @@ export class Resources {
   readonly #store: Store;
   readonly #view: View;
   readonly #names: DeviceNames;
-  /** Settles with the last write to a subject that isn't on disk yet. */
-  readonly #underway: (subject: string) => Promise<void> | undefined;
+  /** Settles when no write to a subject is under way that was begun before. */
+  readonly #underway: (subject: string) => Promise<unknown> | undefined;
   /** Settles when what a revocation made void is out of the state: nobody reads it between the revocation and that. */
   readonly #steady: () => Promise<void>;
 
@@ -38,7 +38,7 @@ export class Resources {
     store: Store,
     view: View,
     names: DeviceNames,
-    underway: (subject: string) => Promise<void> | undefined,
+    underway: (subject: string) => Promise<unknown> | undefined,
     steady: () => Promise<void>,
   ) {
     this.#crypto = crypto;

@@ -66,6 +66,15 @@ export interface SpaceContext {
   readonly onEvent: (event: SpaceEvent) => void;
 }
 
+/** From so many changes on, the subjects of a write under way are looked up in its own set: two steps in one large map for each cost more. */
+const LARGE_WRITE_CHANGES = 8;
+
+/** A large write that isn't on disk yet. */
+interface LargeWrite {
+  readonly subjects: ReadonlySet<string>;
+  readonly settled: Promise<void>;
+}
+
 /** Resources in one commit when a space is merged into another. */
 const MERGE_CHANGES = 100;
 const MERGE_BYTES = 256 * 1024;
@@ -90,8 +99,9 @@ export class Space {
   readonly #lives = new Set<Live>();
   /** Commits on disk: whoever sees one counted finds what it did. */
   #commits: number;
-  /** Subject → the last write to it that isn't on disk yet. */
+  /** Subject → small writes to it that aren't on disk yet. Not only the last: one that is refused settles before what came ahead of it. */
   readonly #underway = new Map<string, Promise<void>>();
+  readonly #largeUnderway = new Set<LargeWrite>();
 
   private constructor(context: SpaceContext, view: View) {
     const { platform, store, keys } = context;
@@ -137,7 +147,7 @@ export class Space {
       store,
       view,
       this.#names,
-      (subject) => this.#underway.get(subject),
+      (subject) => this.#underwayOf(subject),
       () => this.#writer.steady(),
     );
     this.#history = new History(view, this.#log, this.#names, this.#appended);
@@ -231,13 +241,13 @@ export class Space {
   commit(changes: readonly Change[], options: CommitOptions = {}): Write {
     if (!Array.isArray(changes) || changes.length === 0) throw new TidelogError('bad-change', 'there are no changes');
     const subjects = new Set<string>();
-    changes.forEach((change, i) => {
-      checkChangeOnce(change, `changes[${i}]`);
-      if (subjects.has(change.subject))
+    for (let i = 0; i < changes.length; i++) {
+      const change = (changes as readonly Change[])[i]!;
+      checkChangeOnce(change, 'changes', i);
+      if (subjects.size === subjects.add(change.subject).size)
         throw new TidelogError('bad-change', `${JSON.stringify(change.subject)} is changed twice`);
-      subjects.add(change.subject);
-    });
-    return this.#write(changes, options.ifMatch ?? []);
+    }
+    return this.#write(changes, subjects, options.ifMatch ?? []);
   }
 
   set(subject: string, values: Readonly<Record<string, Value>>, options?: CommitOptions): Write {
@@ -254,12 +264,12 @@ export class Space {
 
   /** Changes of the space itself, made by the peer's own functions; see members.ts. */
   commitReserved(changes: readonly Change[]): Write {
-    return this.#write(changes, []);
+    return this.#write(changes, new Set(changes.map(({ subject }) => subject)), []);
   }
 
-  #write(changes: readonly Change[], conditions: readonly Condition[]): Write {
+  #write(changes: readonly Change[], subjects: ReadonlySet<string>, conditions: readonly Condition[]): Write {
     const admitted = this.#writer.run((group) => group.addOwn(changes, conditions));
-    this.#noteUnderway(changes, admitted);
+    this.#noteUnderway(subjects, admitted);
     const stored = admitted.then(({ id, position }) => ({ id: toHex(id), cursor: this.cursorOf(position) }));
     // Whoever doesn't await it has chosen not to know; it must not end their process.
     stored.catch(() => {});
@@ -271,15 +281,33 @@ export class Space {
   }
 
   /** Who reads a subject after having written it reads what it wrote. */
-  #noteUnderway(changes: readonly Change[], admitted: Promise<unknown>): void {
+  #noteUnderway(subjects: ReadonlySet<string>, admitted: Promise<unknown>): void {
     const settled: Promise<void> = admitted.then(
       () => {},
       () => {},
     );
-    for (const { subject } of changes) this.#underway.set(subject, settled);
-    void settled.then(() => {
-      for (const { subject } of changes) if (this.#underway.get(subject) === settled) this.#underway.delete(subject);
-    });
+    if (subjects.size >= LARGE_WRITE_CHANGES) {
+      const write = { subjects, settled };
+      this.#largeUnderway.add(write);
+      void settled.then(() => this.#largeUnderway.delete(write));
+      return;
+    }
+    for (const subject of subjects) {
+      const before = this.#underway.get(subject);
+      const all = before ? before.then(() => settled) : settled;
+      this.#underway.set(subject, all);
+      void all.then(() => {
+        if (this.#underway.get(subject) === all) this.#underway.delete(subject);
+      });
+    }
+  }
+
+  /** Until no write to it is under way that was begun before. */
+  #underwayOf(subject: string): Promise<unknown> | undefined {
+    const small = this.#underway.get(subject);
+    const all = small ? [small] : [];
+    for (const { subjects, settled } of this.#largeUnderway) if (subjects.has(subject)) all.push(settled);
+    return all.length > 1 ? Promise.all(all) : all[0];
   }
 
   #countReached(position: number): number {

@@ -99,6 +99,19 @@ describe.each([
     }
   });
 
+  test.each([1, 7, 8, 100])('and a write of %i that is refused meanwhile hides nothing', async (count) => {
+    const { space } = await spaceOver(await openStore());
+    const changes = (v: number): Change[] =>
+      Array.from({ length: count }, (_, i) => ({ subject: `note/${i}`, ops: { set: { v } } }));
+    for (let v = 0; v < 10; v++) {
+      space.commit(changes(v));
+      // Refused before anything is on disk; what came ahead of it is still under way then.
+      const refused = space.commit(changes(-1), { ifMatch: [{ subject: 'note/0', etag: 'another' }] });
+      expect((await space.get(`note/${count - 1}`))?.value).toEqual({ v });
+      await expect(refused.stored).rejects.toEqual(withCode('precondition-failed'));
+    }
+  });
+
   test('resources are listed by the bytes of their subjects, page by page', async () => {
     const { space } = await spaceOver(await openStore());
     const subjects = ['b', 'a', 'a/2', 'a/10', 'ab', 'A', 'é', 'z', '\u{1f600}', '\uffee', 'a/\u{1f600}'];
