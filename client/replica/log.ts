@@ -15,7 +15,7 @@ import {
 import type { Crypto } from '../../protocol/crypto.ts';
 import { verifyWithCheckedKey } from '../../protocol/ed25519.ts';
 import { TidelogError } from '../../protocol/errors.ts';
-import { changesMembership } from '../../protocol/membership.ts';
+import { changesMembership, type Membership } from '../../protocol/membership.ts';
 import type { Author, Resource } from '../../protocol/merge.ts';
 import type { Filter } from '../../protocol/messages.ts';
 import type { OutgoingBatch } from '../../protocol/session.ts';
@@ -61,6 +61,8 @@ export class Log {
   readonly #view: View;
   /** Lets others run. */
   readonly #turn: () => Promise<void>;
+  /** The last batch that was joined of several blocks. */
+  #joined: { readonly name: string; readonly membership: Membership | null; readonly block: BlockData } | null = null;
 
   constructor(crypto: Crypto, store: Store, codecs: readonly Codec[], view: View, turn: () => Promise<void>) {
     this.#turn = turn;
@@ -296,6 +298,9 @@ export class Log {
     filter: Filter | null,
     accepted: ReadonlySet<CodecNumber>,
   ): Promise<OutgoingBatch> {
+    // From a place between two blocks, to who has nothing from elsewhere.
+    const isJoin = filter === null && this.#view.filter === null && known.size === 0 && blocks[0]!.first > after;
+    if (isJoin) return this.#sendJoined(blocks, accepted);
     const wanted: BlockEntry[] = [];
     const filtered = filter === null ? null : new FilteredStream(filter, this.#crypto, this.#view.space);
     let last = from;
@@ -321,6 +326,34 @@ export class Log {
     filtered?.end(wanted);
     if (wanted.length === 0) return this.#emptyBatch(last, accepted);
     return { last, ...repack(this.#codecs, packBatch(this.#codecs, batchOf(wanted)), accepted) };
+  }
+
+  /**
+   * Small blocks as one batch, all that is in them. Kept until another is asked for: unpacking, linking and packing take milliseconds, and whoever
+   * subscribes from the beginning again and again would otherwise have the node do nothing else.
+   */
+  async #sendJoined(blocks: readonly PlacedBlock[], accepted: ReadonlySet<CodecNumber>): Promise<OutgoingBatch> {
+    const together: PlacedBlock[] = [];
+    let entries = 0;
+    let bytes = 0;
+    for (const block of blocks) {
+      const count = block.last - block.first + 1;
+      const isTooMuch = entries + count > BLOCK_ENTRIES_MAX || bytes + block.rawBytes > BATCH_RAW_BYTES_MAX;
+      if (together.length > 0 && isTooMuch) break;
+      together.push(block);
+      entries += count;
+      bytes += block.rawBytes;
+      if (bytes >= BLOCK_RAW_BYTES_TARGET || entries >= BLOCK_ENTRIES_MAX) break;
+    }
+    const { membership } = this.#view;
+    // What a sweep or a fill changes in a block changes its bytes, and comes with another judgement of the members.
+    const name = together.map(({ last, rawBytes, dataBytes }) => `${last} ${rawBytes} ${dataBytes}`).join();
+    if (this.#joined?.name !== name || this.#joined.membership !== membership) {
+      const all: BlockEntry[] = [];
+      for (const block of together) all.push(...(await this.entries(block)));
+      this.#joined = { name, membership, block: packBatch(this.#codecs, batchOf(all)) };
+    }
+    return { last: together.at(-1)!.last, ...repack(this.#codecs, this.#joined.block, accepted) };
   }
 
   #emptyBatch(last: number, accepted: ReadonlySet<CodecNumber>): OutgoingBatch {
