@@ -103,7 +103,8 @@ export class Following {
   #ingestWhatFits(): void {
     for (;;) {
       const next = this.#batches[0];
-      if (!next || this.#host.closed()) return;
+      // Behind a refusal nothing is even read, also before the connection has ended for it.
+      if (!next || this.#line.isBroken || this.#host.closed()) return;
       const fits =
         this.#ingestingRawBytes === 0 || this.#ingestingRawBytes + next.message.rawBytes <= INGEST_RAW_BYTES_MAX;
       if (!fits) return;

@@ -587,6 +587,26 @@ describe('a batch', () => {
     expect(await home.get('second')).toBeNull();
   });
 
+  test('that comes in one turn with one of a forged signature, behind it, is taken not at all', async () => {
+    const { raw, chain, deps } = await member('mallory');
+    const other = new TestChain(home.id, 'second');
+    await host.peer.addDevice(new RawPeer(host, 'second').id, { space: home, role: 'writer' });
+    const subscription = await raw.greet(home.id);
+    chain.write(body(deps), bytesOf('forged', 64));
+    other.write(body(depsOnAll(), [set('second', { v: 1 })]));
+    const { head } = home;
+    raw.sendTogether(() => {
+      raw.batch(subscription, 0, 7, chain.batch());
+      raw.batch(subscription, 7, 8, other.batch());
+    });
+    expect(await raw.refusedWith()).toBe('bad-signature');
+    await home.set('later', { v: 1 }).stored;
+    expect(home.head).toBe(head + 1);
+    expect(await home.get('second')).toBeNull();
+    expect(await home.startsFrom(raw.keys.public, bytesOf('raw epoch', 8))).toMatchObject({ kind: 'vector' });
+    await expectWorking();
+  });
+
   test('from the future is taken, reported, and moves no clock', async () => {
     const { raw, chain, deps } = await member('mallory');
     const subscription = await raw.greet(home.id);

@@ -81,6 +81,7 @@ export class RawPeer {
   readonly closed: Promise<number>;
   closeCode: number | null = null;
   #ciphers: Ciphers | null = null;
+  #together: Uint8Array[] | null = null;
   readonly #handshake: Handshake;
   readonly #assembler = new FrameAssembler();
   readonly #noiseKeys: KeyPair;
@@ -143,8 +144,22 @@ export class RawPeer {
 
   /** Bytes on the line. */
   sendBytes(bytes: Uint8Array): void {
+    if (this.#together) {
+      this.#together.push(bytes);
+      return;
+    }
     setImmediate(() => {
       if (!this.line.closed) this.line.handlers?.onMessage(bytes);
+    });
+  }
+  /** All that `send` sends comes in one turn, as what a socket has read at once does. */
+  sendTogether(send: () => void): void {
+    const all: Uint8Array[] = [];
+    this.#together = all;
+    send();
+    this.#together = null;
+    setImmediate(() => {
+      for (const bytes of all) if (!this.line.closed) this.line.handlers?.onMessage(bytes);
     });
   }
   /** The plaintext of one Noise message. */
