@@ -19,6 +19,7 @@ import { concat, toHex } from './bytes.ts';
 import { decodeStrict, decodeTrusted, encode, endOfValue } from './msgpack.ts';
 import { isCount, isMap } from './shape.ts';
 import { isPropertyName, isSubject, type Value } from './value.ts';
+import { writeBody } from './write-body.ts';
 
 export interface Dependency {
   readonly chain: Uint8Array;
@@ -58,11 +59,13 @@ export interface ErasedBody {
 const PLAIN_BODY_BYTE = 0x93;
 
 export function encodeBody(body: Body): Uint8Array {
-  const bytes = encode([
-    body.time,
-    body.deps.map(({ chain, seq }) => [chain, seq]),
-    body.changes.map(({ subject, ops }) => [subject, ops]),
-  ]);
+  const bytes =
+    writeBody(body) ??
+    encode([
+      body.time,
+      body.deps.map(({ chain, seq }) => [chain, seq]),
+      body.changes.map(({ subject, ops }) => [subject, ops]),
+    ]);
   if (bytes.length > BODY_BYTES_MAX) {
     throw new TidelogError('commit-too-large', `it takes ${bytes.length} bytes`, {
       bytes: bytes.length,

@@ -2,7 +2,10 @@
 
 // The language's own, in Node and in browsers alike; declared here because protocol/ compiles without either's types.
 const { TextEncoder, TextDecoder } = globalThis as unknown as {
-  TextEncoder: new () => { encode(text: string): Uint8Array };
+  TextEncoder: new () => {
+    encode(text: string): Uint8Array;
+    encodeInto(text: string, into: Uint8Array): { written: number };
+  };
   TextDecoder: new (
     label: 'utf-8',
     options: { fatal: boolean; ignoreBOM: boolean },
@@ -14,6 +17,11 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export function utf8(text: string): Uint8Array {
   return encoder.encode(text);
+}
+
+/** The bytes that it took. They must fit. */
+export function utf8Into(text: string, into: Uint8Array): number {
+  return encoder.encodeInto(text, into).written;
 }
 
 /** Throws a TypeError where the bytes are not UTF-8. */

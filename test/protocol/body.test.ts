@@ -85,6 +85,95 @@ test('encoding and decoding is nothing, also for what is known', () => {
   );
 });
 
+describe('the same bytes as the library writes', () => {
+  const theirs = ({ time, deps, changes }: Body): Uint8Array =>
+    encode([time, deps.map(({ chain, seq }) => [chain, seq]), changes.map(({ subject, ops }) => [subject, ops])]);
+  const outcomeOf = (write: () => Uint8Array): string => {
+    try {
+      return toHex(write());
+    } catch (thrown) {
+      return String(thrown);
+    }
+  };
+  const holding = (any: unknown): Body => body({ set: { any } } as Ops);
+
+  test('of any body', () => {
+    fc.assert(
+      fc.property(someBody, (any) => {
+        expect(toHex(encodeBody(any))).toBe(toHex(theirs(any)));
+      }),
+    );
+  });
+
+  test('of any value, also of those that no body may hold', () => {
+    const anything = fc.anything({
+      withDate: true,
+      withTypedArray: true,
+      withNullPrototype: true,
+      withSparseArray: true,
+      withBigInt: true,
+      maxDepth: 4,
+      key: fc.string({ unit: 'binary' }),
+    });
+    const any = fc.oneof(
+      value,
+      anything,
+      fc.integer(),
+      fc.maxSafeInteger(),
+      fc.double(),
+      fc.string({ unit: 'binary' }),
+    );
+    fc.assert(
+      fc.property(any, (one) => {
+        expect(outcomeOf(() => encodeBody(holding(one)))).toBe(outcomeOf(() => theirs(holding(one))));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  const lengths = [
+    0, 1, 10, 11, 15, 16, 31, 32, 49, 50, 51, 63, 84, 85, 86, 127, 128, 199, 200, 201, 255, 256, 21_846, 65_535, 65_536,
+  ];
+  test.each(['a', 'é', '€', '\u{1f600}', '\ud800', '\udc00', 'a\ufeff'])('of texts of any length, of %j', (unit) => {
+    for (const length of lengths)
+      for (const text of [unit.repeat(length), `a${unit.repeat(length)}`, `${'a'.repeat(length)}${unit}`])
+        expect(outcomeOf(() => encodeBody(holding(text)))).toBe(outcomeOf(() => theirs(holding(text))));
+  });
+
+  test('of numbers about each limit, of bytes, arrays and maps about each size', () => {
+    const near = [0, 5, 7, 8, 15, 16, 31, 32, 53].map((power) => 2 ** power);
+    const numbers = near.flatMap((limit) => [-2, -1, -0.5, 0, 0.5, 1, 2].flatMap((d) => [limit + d, -(limit + d)]));
+    for (const number of [...numbers, -0, 1e300, 5e-324, Number.NaN, Infinity, -Infinity])
+      expect(toHex(encodeBody(holding(number)))).toBe(toHex(theirs(holding(number))));
+    for (const size of [0, 1, 15, 16, 255, 256, 65_535, 65_536]) {
+      const items = Array.from({ length: size }, (_, i) => i % 100);
+      for (const any of [items, Uint8Array.from(items), Object.fromEntries(items.map((item, i) => [`k${i}`, item]))])
+        expect(toHex(encodeBody(holding(any)))).toBe(toHex(theirs(holding(any))));
+    }
+  });
+
+  test('of many changes and deps', () => {
+    const deps = Array.from({ length: 20 }, (_, i) => ({ chain: bytesOf(`chain ${i}`, 16), seq: i + 1 }));
+    const changes = Array.from({ length: 70_000 }, (_, i) => ({ subject: `${i}`, ops: { destroy: true as const } }));
+    for (const count of [1, 15, 16, 100, 20_000])
+      expect(toHex(encodeBody({ time: count, deps, changes: changes.slice(0, count) }))).toBe(
+        toHex(theirs({ time: count, deps, changes: changes.slice(0, count) })),
+      );
+    expect(() => encodeBody({ time: 1, deps, changes })).toThrow(/commit|large/);
+    expect(toHex(encodeBody({ time: 1, deps: [], changes: changes.slice(0, 1) }))).toBe(
+      '9301909192a13081a764657374726f79c3',
+    );
+  });
+
+  test('nested as deep as can be, and deeper', () => {
+    let deep: unknown = 1;
+    for (let depth = 0; depth < 80; depth++) {
+      deep = depth % 2 ? [deep] : { deep };
+      expect(outcomeOf(() => encodeBody(holding(deep)))).toBe(outcomeOf(() => theirs(holding(deep))));
+    }
+  });
+});
+
 describe('what is refused', () => {
   test.each<[string, unknown, string]>([
     ['no array', { a: 1 }, 'not 93'],
