@@ -3,8 +3,16 @@
  * with keys of its own, for as many authors as a case wants; what the implementation writes is taken in from its log.
  */
 import { type Batch, type BatchChain, type BatchEntry } from '../protocol/batch.ts';
-import { encodeBody, eraseBody, hashBody, type Body, type Change, type Dependency } from '../protocol/body.ts';
-import { equal, fromHex, toHex } from '../protocol/bytes.ts';
+import {
+  decodeBody,
+  encodeBody,
+  eraseBody,
+  hashBody,
+  type Body,
+  type Change,
+  type Dependency,
+} from '../protocol/body.ts';
+import { equal, toHex } from '../protocol/bytes.ts';
 import { chainId, ChainHasher, spaceId, ZERO_ID } from '../protocol/commit.ts';
 import { DEVICES_PREFIX, SPACE_SUBJECT } from '../protocol/constants.ts';
 import type { Role } from '../protocol/membership.ts';
@@ -89,13 +97,13 @@ export class Author {
     return this.#commit(seq, prev, body, signature, bodyHash);
   }
 
-  /** The log was set back: what isn't in it any more was never written. */
-  setBack(seq: number): void {
-    this.commits.length = Math.min(this.commits.length, seq);
-    for (const [chain, named] of this.#named) {
-      const has = this.#world.headOf(fromHex(chain)!)?.seq ?? 0;
-      if (has < named) this.#named.set(chain, has);
-    }
+  /** The log was replaced: this chain is what stands there, no more and no less, and its next commit goes on after that. */
+  setBack(log: readonly Commit[]): void {
+    const commits = log.filter(({ chain }) => equal(chain.id, this.chain.id));
+    this.commits.splice(0, this.commits.length, ...commits);
+    this.#named.clear();
+    for (const { body } of commits)
+      if (body) for (const { chain, seq } of decodeBody(body).deps) this.#named.set(toHex(chain), seq);
   }
 
   /** A commit with any signature. */
@@ -195,7 +203,7 @@ export class World {
     this.log.length = 0;
     this.#heads.clear();
     for (const commit of commits) this.add(commit);
-    this.owner.setBack(this.headOf(this.owner.chain.id)?.seq ?? 0);
+    this.owner.setBack(this.log);
   }
 
   author(device: Device): Author {
