@@ -2,7 +2,6 @@
  * Writes a body's MessagePack straight from its parts, the same bytes as the library from `[time, deps, [[subject, ops], …]]`: no arrays are made
  * for it, and short texts are written as they are read. Nearly half of the time that a large commit of our own took went into the library's walk.
  */
-import type { Body } from './body.ts';
 import { INTEGER_MAX } from './constants.ts';
 import { utf8Into } from './bytes.ts';
 
@@ -20,8 +19,15 @@ let at = 0;
 
 class Unusual extends Error {}
 
+/** What is in a `Body`, which is made of these and whose module calls this one. */
+export interface BodyParts {
+  readonly time: number;
+  readonly deps: readonly { readonly chain: Uint8Array; readonly seq: number }[];
+  readonly changes: readonly { readonly subject: string; readonly ops: object }[];
+}
+
 /** null where it holds what a body may not, or what is seldom in one: the library says what is wrong, or writes it. */
-export function writeBody({ time, deps, changes }: Body): Uint8Array | null {
+export function writeBody({ time, deps, changes }: BodyParts): Uint8Array | null {
   at = 0;
   try {
     reserve(1);
