@@ -4,6 +4,7 @@
  */
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer, type ClientOptions } from 'ws';
 
 import { SUBPROTOCOL, SYNC_PATH } from '../protocol/constants.ts';
@@ -20,6 +21,8 @@ const MESSAGE_BYTES_SEEN_MAX = 64 * 1024 * 1024;
 
 export class Socket {
   readonly #ws: WebSocket;
+  /** What is under the WebSocket; null before it is open. */
+  #stream: Duplex | null = null;
   closing: Closing | null = null;
   readonly closed: Promise<Closing>;
   /** Called for each message: bytes, or the text of a text message. Those that came before it was set are given at once. */
@@ -29,8 +32,12 @@ export class Socket {
   /** Those of the upgrade, where the other side asked for it. */
   readonly headers: IncomingHttpHeaders;
 
-  constructor(ws: WebSocket, headers: IncomingHttpHeaders = {}) {
+  constructor(ws: WebSocket, stream: Duplex | null, headers: IncomingHttpHeaders = {}) {
     this.#ws = ws;
+    this.#stream = stream;
+    ws.once('upgrade', (response) => {
+      this.#stream = response.socket;
+    });
     this.headers = headers;
     ws.binaryType = 'nodebuffer';
     this.closed = new Promise((resolve) => {
@@ -73,6 +80,12 @@ export class Socket {
 
   send(bytes: Uint8Array): void {
     if (this.#ws.readyState === WebSocket.OPEN) this.#ws.send(bytes);
+  }
+  /** All that `send` sends goes out as one piece. A few kilobytes are read in one turn at the other side, however busy the machine is. */
+  together(send: () => void): void {
+    this.#stream?.cork();
+    send();
+    this.#stream?.uncork();
   }
   /** One message in several WebSocket frames. */
   sendFragments(parts: readonly Uint8Array[]): void {
@@ -122,7 +135,7 @@ export async function dial(
     ...options,
   });
   // Made before it is open, so that no message is missed.
-  const socket = new Socket(ws);
+  const socket = new Socket(ws, null);
   return new Promise((resolve, reject) => {
     ws.once('open', () => resolve(socket));
     ws.once('unexpected-response', (request, response) => {
@@ -167,7 +180,7 @@ export async function listen(host: string, port: number, onSocket: (socket: Sock
       stream.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
       return;
     }
-    sockets.handleUpgrade(request, stream, head, (ws) => onSocket(new Socket(ws, request.headers)));
+    sockets.handleUpgrade(request, stream, head, (ws) => onSocket(new Socket(ws, stream, request.headers)));
   });
   await new Promise<void>((resolve, reject) => {
     http.once('error', reject);
