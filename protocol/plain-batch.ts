@@ -131,7 +131,8 @@ class Reader {
     this.#crypto = crypto;
     this.#space = space;
     this.#raw = raw;
-    const guess = 64 + (raw.length >> 6);
+    // Of a single body they are so short that no memory is asked for outside of the heap, which costs a µs for each.
+    const guess = 2 + (raw.length >> 6);
     this.#subjectAt = new Uint32Array(guess);
     this.#subjectBytes = new Uint16Array(guess);
     this.#subjectHash = new Uint32Array(guess);

@@ -58,8 +58,11 @@ const SMALL_BYTES_MAX = 128 * 1024;
 const WRITES_BEFORE_JOURNAL = 8;
 /** Keys in the overlay above which it goes to the tables: a scan looks at each of its table. */
 const OVERLAY_KEYS_MAX = 2000;
-/** How long at most a write stays out of the tables. */
-const OVERLAY_MS_MAX = 100;
+/**
+ * How long at most a write stays out of the tables, which then take a few ms of the disk for themselves: with 100, every fiftieth write of a
+ * lively space waited for that.
+ */
+const OVERLAY_MS_MAX = 1000;
 
 interface Waiting {
   readonly ops: readonly StoreOp[];
@@ -241,7 +244,7 @@ class JournaledStore implements Store {
     }
     this.#seq++;
     try {
-      await this.#journal!.write(this.#region, this.#offset, record);
+      await this.#journal!.write(this.#region, this.#offset, record, this.#applying !== null);
     } catch {
       // The disk may have it: its seq is behind what the tables hold before anything else is taken.
       this.#isJournalUsable = false;

@@ -32,7 +32,7 @@ describe('the journal', () => {
     const ends: number[] = [];
     for (const seq of seqs) {
       const { record } = encodeRecord(SECRET, seq, [[put(`${seq}`)]]);
-      await journal.write(region, offset, record);
+      await journal.write(region, offset, record, false);
       ends.push((offset += record.length));
     }
     return ends;
@@ -47,8 +47,8 @@ describe('the journal', () => {
     ];
     const journal = await Journal.open(path);
     const { record, ops } = encodeRecord(SECRET, 8, groups);
-    await journal.write(1, 0, encodeRecord(SECRET, 9, [[put('last')]]).record);
-    await journal.write(0, 0, record);
+    await journal.write(1, 0, encodeRecord(SECRET, 9, [[put('last')]]).record, false);
+    await journal.write(0, 0, record, false);
     await journal.close();
     expect(ops).toEqual(groups.flat());
     const found = await readJournal(path, SECRET, 0);
@@ -86,7 +86,7 @@ describe('the journal', () => {
     expect(await seqsOf(4)).toEqual([5, 6]);
     const forged = encodeRecord(new Uint8Array(16).fill(8), 7, [[put('forged')]]).record;
     const ends = await writeRecords(journal, [5, 6]);
-    await journal.write(0, ends[1]!, forged);
+    await journal.write(0, ends[1]!, forged, false);
     expect(await seqsOf(4)).toEqual([5, 6]);
     await journal.close();
   });
