@@ -13,7 +13,7 @@ import { admitPlain, type PlainAdmission } from './admit-plain.ts';
 import { batchOf, cutBlocks, describeBlock, entryBytes, packBatch } from './block.ts';
 import { makeBloom } from './bloom.ts';
 import type { GroupContext } from './context.ts';
-import type { Admitted, AdmittedCommit, CommitEntry, TailBlock } from './entry.ts';
+import type { Admitted, AdmittedCommit, CommitEntry, PlacedBlock, TailBlock } from './entry.ts';
 import type { Incoming, ReadBatch } from './incoming.ts';
 import { etagOf, pastOf, pastOfPlain, StateDraft, type PastCommit } from './state.ts';
 import type { StoreOp } from '../store.ts';
@@ -58,6 +58,8 @@ function isAsItCame({ entries }: Admission, batch: AuthenticBatch): boolean {
 }
 
 const NONE: PlainAdmission['others'] = new Map();
+/** Live commits, not a bulk. */
+const NEWEST_BYTES_MAX = 4096;
 
 export class Group {
   readonly #context: GroupContext;
@@ -78,6 +80,8 @@ export class Group {
   changesMembership = false;
   /** Blocks that it makes. */
   readonly blocks: TailBlock[] = [];
+  /** The last of them, whole, where it is small. */
+  #newest: { readonly block: PlacedBlock; readonly data: BlockData } | null = null;
   readonly fromTheFuture: Admission['fromTheFuture'][number][] = [];
   /** Bodies for holes in the log. */
   readonly fills: CommitEntry[] = [];
@@ -303,6 +307,10 @@ export class Group {
     this.#ops.push(...putBlock(view.number, last, block, record));
     view.blockBytes += block.data.length;
     this.blocks.push({ first: record.first, last, rawBytes: block.rawBytes });
+    // With bytes of its own, and not the message that it may have come as, whose positions are those of another log.
+    const { codec, rawBytes, data } = block;
+    const isLive = data.length <= NEWEST_BYTES_MAX;
+    this.#newest = isLive ? { block: { ...record, last }, data: { codec, rawBytes, data: data.slice() } } : null;
   }
 
   /** Everything to write, once. */
@@ -343,6 +351,9 @@ export class Group {
 
   /** The write is on disk. */
   settle(): void {
-    this.#context.view.settle(this.#touchedChains);
+    const { view, log } = this.#context;
+    view.settle(this.#touchedChains);
+    // Without blocks a cursor was noted, and the head is where it was.
+    if (this.blocks.length > 0) log.noteNewest(this.#newest);
   }
 }

@@ -61,6 +61,8 @@ export class Log {
   readonly #view: View;
   /** Lets others run. */
   readonly #turn: () => Promise<void>;
+  /** The block at the head, while the store needn't be asked for it: every live follower wants it at once. */
+  #newest: { readonly block: PlacedBlock; readonly data: BlockData } | null = null;
   /** The last batch that was joined of several blocks. */
   #joined: { readonly name: string; readonly membership: Membership | null; readonly block: BlockData } | null = null;
 
@@ -74,8 +76,11 @@ export class Log {
 
   /** Records of the blocks that hold entries after a cursor, in order. Not of those that aren't flushed: others must not have what a power cut can take from us. */
   async blocksAfter(after: number, limit: number): Promise<PlacedBlock[]> {
-    const { number } = this.#view;
-    const range = { gt: positionKey(number, after), lte: positionKey(number, this.#view.storedHead), limit };
+    const { number, storedHead } = this.#view;
+    if (after >= storedHead) return [];
+    const newest = this.#newest?.block;
+    if (newest && newest.last === storedHead && after >= newest.first - 1) return [newest];
+    const range = { gt: positionKey(number, after), lte: positionKey(number, storedHead), limit };
     const found = this.#store.scan('blockIndex', range);
     return (found instanceof Promise ? await found : found).map(placed);
   }
@@ -87,7 +92,13 @@ export class Log {
     return (await this.#store.scan('blockIndex', range)).map(placed);
   }
 
+  /** Takes the last block of a write that is on the disk; null where what blocks hold may have changed. */
+  noteNewest(newest: { readonly block: PlacedBlock; readonly data: BlockData } | null): void {
+    this.#newest = newest;
+  }
+
   async data(block: PlacedBlock): Promise<BlockData> {
+    if (block === this.#newest?.block) return this.#newest.data;
     const bytes = await this.#store.get('blocks', positionKey(this.#view.number, block.last));
     const data = bytes && decodeBlock(bytes);
     // Between its record and its data it may have been merged with its neighbours, or swept: then the record is to be read again.

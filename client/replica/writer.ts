@@ -159,9 +159,15 @@ export class Writer {
     }
   }
 
+  /** What blocks hold changes. */
+  #forgetBlocks(): void {
+    this.#tail.forget();
+    this.#context.log.noteNewest(null);
+  }
+
   async #sweep(): Promise<void> {
     const { store } = this.#context;
-    this.#tail.forget();
+    this.#forgetBlocks();
     const { ops, erased } = await sweep(this.#context);
     await store.write(ops);
     if (erased > 0) this.#events.swept(erased);
@@ -179,7 +185,7 @@ export class Writer {
     const { ops, filled } = await fillHoles(this.#context, candidates);
     if (filled === 0) return;
     view.rebuild = true;
-    this.#tail.forget();
+    this.#forgetBlocks();
     await store.write([...ops, { table: 'spaces', key: view.space, value: encodeSpace(view.record()) }]);
     if (view.sweep) await this.#sweep();
     await rebuild(this.#context);
