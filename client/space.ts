@@ -268,7 +268,14 @@ export class Space {
   }
 
   #write(changes: readonly Change[], subjects: ReadonlySet<string>, conditions: readonly Condition[]): Write {
-    const admitted = this.#writer.run((group) => group.addOwn(changes, conditions));
+    // Let go of as soon as their bytes are made: the writer holds the job until it is on disk, and changes of many at once that wait for that
+    // outlive the young generation.
+    let waiting: readonly Change[] = changes;
+    const admitted = this.#writer.run((group) => {
+      const own = waiting;
+      waiting = [];
+      return group.addOwn(own, conditions);
+    });
     this.#noteUnderway(subjects, admitted);
     const stored = admitted.then(({ id, position }) => ({ id: toHex(id), cursor: this.cursorOf(position) }));
     // Whoever doesn't await it has chosen not to know; it must not end their process.

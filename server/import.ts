@@ -19,7 +19,10 @@ const PACK_CHANGES_MAX = 100;
 const PACK_CHARACTERS_MAX = 256 * 1024;
 /** Commits handed over and not yet on disk: enough for full groups, and few enough that a long input doesn't wait in memory. */
 const IN_FLIGHT_MAX = 512;
-/** And characters of their lines. What waits longer outlives the young generation, and collecting it costs as much as all else. */
+/**
+ * And characters of their lines. What waits longer outlives the young generation, and collecting it costs as much as all else. When half of
+ * them are on disk it goes on, so that lines are read while the disk writes.
+ */
 const IN_FLIGHT_CHARACTERS_MAX = 2 * 1024 * 1024;
 
 export interface ImportOutcome {
@@ -54,7 +57,11 @@ export async function importLines(space: Space, text: string): Promise<ImportOut
   const submitted: Submitted[] = [];
   let pack = new Pack();
   let lineNumber = 0;
+  /** Characters since `half`. */
   let waiting = 0;
+  /** The last commit of the half that was read before this one. */
+  let half: Submitted | undefined;
+  let seen = 0;
   let fault: TidelogError | null = null;
 
   /** Throws for what can be seen before it is written. */
@@ -86,10 +93,15 @@ export async function importLines(space: Space, text: string): Promise<ImportOut
     // Whether a long line fits in a commit shows only when it is written, and nothing may follow one that doesn't.
     if (characters > PACK_CHARACTERS_MAX && (await firstFailed(submitted))) break;
     waiting += characters;
-    if (waiting > IN_FLIGHT_CHARACTERS_MAX) {
+    if (submitted.length === seen) continue;
+    seen = submitted.length;
+    let due = submitted.at(-IN_FLIGHT_MAX);
+    if (waiting > IN_FLIGHT_CHARACTERS_MAX / 2) {
       waiting = 0;
-      if (await submitted.at(-1)?.failure) break;
-    } else if (await submitted.at(-IN_FLIGHT_MAX)?.failure) break;
+      due = half ?? due;
+      half = submitted.at(-1);
+    }
+    if (await due?.failure) break;
   }
   // What came before a bad line counts, so it is written too.
   seal();
@@ -192,28 +204,48 @@ function parseLine(line: string): ImportLine {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new TidelogError('bad-change', 'a line is a JSON object');
-  const { author, time, ...rest } = value as Record<string, unknown>;
-  const origin =
-    author === undefined && time === undefined
-      ? NONE
-      : {
-          ...(author !== undefined && { importedAuthor: author }),
-          ...(time !== undefined && { importedTime: time }),
-        };
+  const whole = value as Record<string, unknown>;
+  const origin = originOf(whole);
+  const rest = origin === NONE ? whole : withoutOrigin(whole);
   if (!Object.hasOwn(rest, 'changes')) {
     return { changes: [changeFromJson(withOrigin(rest, origin), 'line')], characters: line.length, packed: true };
   }
-  const { changes, ...strangers } = rest;
-  const [stranger] = Object.keys(strangers);
+  const { changes } = rest;
+  const stranger = Object.keys(rest).find((key) => key !== 'changes');
   if (stranger !== undefined)
     throw new TidelogError('bad-change', `${JSON.stringify(stranger)} has no place beside changes`);
   if (!Array.isArray(changes) || changes.length === 0)
     throw new TidelogError('bad-change', 'changes is not an array of one or more');
   return {
-    changes: changes.map((change, at) => changeFromJson(withOrigin(change, origin), `changes[${at}]`)),
+    changes: changes.map((change, at) => changeAt(at, withOrigin(change, origin))),
     characters: line.length + (origin === NONE ? 0 : changes.length * JSON.stringify(origin).length),
     packed: false,
   };
+}
+
+/** The place is only named where there is something to say of it. */
+function changeAt(at: number, change: unknown): Change {
+  try {
+    return changeFromJson(change, 'changes');
+  } catch {
+    return changeFromJson(change, `changes[${at}]`);
+  }
+}
+
+function originOf({ author, time }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  if (author === undefined && time === undefined) return NONE;
+  return {
+    ...(author !== undefined && { importedAuthor: author }),
+    ...(time !== undefined && { importedTime: time }),
+  };
+}
+
+function withoutOrigin({
+  author: _author,
+  time: _time,
+  ...rest
+}: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return rest;
 }
 
 /** Adds what the line says of its origin to a change that sets something. What the change itself sets under those names stays. */

@@ -1,7 +1,8 @@
 /**
  * `tidelog import FILE|-`: newline-delimited JSON, plain or gzip.
  *
- * The input is sent in pieces of whole lines, one after the other; an answer means that a piece is on disk. How far it came is then noted in the
+ * The input is sent in pieces of whole lines, one after the other, and the next is read meanwhile; an answer means that a piece is on disk. How far it
+ * came is then noted in the
  * data folder, by the input's path, with a hash of the lines so far: so `--continue` can tell a file that was mended after those lines from
  * another one. It tries the line that stopped the import once more, and leaves it out if it still is what it was.
  */
@@ -56,6 +57,10 @@ class Import {
   #lines = 0;
   #commits = 0;
   #leftOut = 0;
+  /** What an earlier import stored is behind us. */
+  #isPast = false;
+  /** The piece on its way to the node. */
+  #sending: Promise<void> = Promise.resolve();
 
   constructor(cli: Cli, key: string, before: Progress | null, bytes: number | null) {
     this.#cli = cli;
@@ -68,24 +73,26 @@ class Import {
     let piece: Buffer[] = [];
     let bytes = 0;
     try {
-      for await (const line of readLines(countBytes(input, this.#meter))) {
-        if (this.#skips(line)) continue;
-        if (!isUtf8(line)) {
+      for await (const lines of readLines(countBytes(input, this.#meter))) {
+        for (const line of lines) {
+          if (this.#skips(line)) continue;
+          if (!isUtf8(line)) {
+            await this.#sendLast(piece);
+            await this.#refuse(line, new TidelogError('bad-line', 'it is not UTF-8'));
+          }
+          piece.push(line);
+          bytes += line.length + 1;
+          if (bytes < PIECE_BYTES) continue;
           await this.#send(piece);
-          await this.#refuse(line, new TidelogError('bad-line', 'it is not UTF-8'));
+          piece = [];
+          bytes = 0;
         }
-        piece.push(line);
-        bytes += line.length + 1;
-        if (bytes < PIECE_BYTES) continue;
-        await this.#send(piece);
-        piece = [];
-        bytes = 0;
       }
-      if (this.#before && this.#lines < this.#before.lines) throw this.#notTheSame();
-      await this.#send(piece);
+      if (this.#before && !this.#isPast && this.#lines < this.#before.lines) throw this.#notTheSame();
+      await this.#sendLast(piece);
     } catch (thrown) {
       // What was read before the input itself broke is good input.
-      if (thrown instanceof BrokenInput) await this.#send(piece);
+      if (thrown instanceof BrokenInput) await this.#sendLast(piece);
       throw thrown instanceof BrokenInput ? thrown.error : thrown;
     } finally {
       this.#meter.end();
@@ -101,15 +108,16 @@ class Import {
   /** Lines that an earlier import stored, and the one that stopped it. */
   #skips(line: Buffer): boolean {
     const before = this.#before;
-    if (before === null || this.#lines > before.lines) return false;
+    if (before === null || this.#isPast) return false;
     if (this.#lines < before.lines) {
-      this.#count(line);
+      this.#count([line]);
       if (this.#lines === before.lines && this.#digest() !== before.sha256) throw this.#notTheSame();
       return true;
     }
+    this.#isPast = true;
     if (before.stoppedBy === null || lineHash(line) !== before.stoppedBy) return false;
     this.#cli.warn(`line ${this.#lines + 1} is left out: it is still what stopped the import`);
-    this.#count(line);
+    this.#count([line]);
     this.#leftOut++;
     return true;
   }
@@ -121,10 +129,23 @@ class Import {
     );
   }
 
+  /** Once the piece before is on disk; this one is on its way then. */
   async #send(piece: readonly Buffer[]): Promise<void> {
+    await this.#sending;
+    this.#sending = this.#store(piece);
+    // It is awaited before anything else is sent, and until then the input is read.
+    this.#sending.catch(() => {});
+  }
+
+  async #sendLast(piece: readonly Buffer[]): Promise<void> {
+    await this.#send(piece);
+    await this.#sending;
+  }
+
+  async #store(piece: readonly Buffer[]): Promise<void> {
     if (piece.length === 0) return;
     try {
-      const text = Buffer.concat(piece.flatMap((line) => [line, Buffer.of(NEWLINE)])).toString();
+      const text = joined(piece).toString();
       const { body } = await this.#cli.api.call('POST', this.#cli.path(['v1', 'import']), text);
       await this.#stored(piece, body as PieceAnswer);
     } catch (thrown) {
@@ -136,7 +157,7 @@ class Import {
   }
 
   async #stored(lines: readonly Buffer[], answer: PieceAnswer): Promise<void> {
-    for (const line of lines) this.#count(line);
+    this.#count(lines);
     this.#commits += answer.commits;
     await this.#note(null);
     this.#meter.show(this.#lines, this.#commits);
@@ -161,14 +182,25 @@ class Import {
     return new TidelogError(error.code, `line ${line}: ${particular}; ${next}`, detail, { cause: error });
   }
 
-  #count(line: Buffer): void {
-    this.#lines++;
-    this.#hash.update(line).update('\n');
+  #count(lines: readonly Buffer[]): void {
+    this.#lines += lines.length;
+    this.#hash.update(joined(lines));
   }
 
   #digest(): string {
     return this.#hash.copy().digest('hex');
   }
+}
+
+/** Each with its newline. */
+function joined(lines: readonly Buffer[]): Buffer {
+  const bytes = Buffer.allocUnsafe(lines.reduce((sum, line) => sum + line.length + 1, 0));
+  let at = 0;
+  for (const line of lines) {
+    at += line.copy(bytes, at);
+    bytes[at++] = NEWLINE;
+  }
+  return bytes;
 }
 
 // ---- input
@@ -227,26 +259,29 @@ async function* countBytes(input: AsyncIterable<Buffer>, meter: Meter): AsyncGen
   }
 }
 
-/** Lines without their newlines. Throws `BrokenInput`. */
 /** Windows begins a text with a byte order mark; it is no part of the first line. */
 function withoutMark(line: Buffer, isFirst: boolean): Buffer {
   return isFirst && line[0] === 0xef && line[1] === 0xbb && line[2] === 0xbf ? line.subarray(3) : line;
 }
 
-async function* readLines(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+/** Lines without their newlines, as many as came together. Throws `BrokenInput`. */
+async function* readLines(input: AsyncIterable<Buffer>): AsyncGenerator<readonly Buffer[]> {
   let parts: Buffer[] = [];
   let held = 0;
   let isFirst = true;
   try {
     for await (const chunk of unpacked(input)) {
+      const lines: Buffer[] = [];
       let start = 0;
       for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-        yield withoutMark(Buffer.concat([...parts, chunk.subarray(start, end)]), isFirst);
+        const line = chunk.subarray(start, end);
+        lines.push(withoutMark(parts.length > 0 ? Buffer.concat([...parts, line]) : line, isFirst));
         isFirst = false;
         parts = [];
         held = 0;
         start = end + 1;
       }
+      if (lines.length > 0) yield lines;
       parts.push(chunk.subarray(start));
       held += chunk.length - start;
       if (held > LINE_BYTES_MAX)
@@ -260,7 +295,7 @@ async function* readLines(input: AsyncIterable<Buffer>): AsyncGenerator<Buffer> 
     throw new BrokenInput(error);
   }
   const last = Buffer.concat(parts);
-  if (last.length > 0) yield withoutMark(last, isFirst);
+  if (last.length > 0) yield [withoutMark(last, isFirst)];
 }
 
 /** Progress on standard error, where that is a terminal. */

@@ -197,3 +197,17 @@ test('a malformed line stops it with its number; --continue goes on behind what 
   expect(await output(dir, 'export')).toBe(lines(line(1), line(2), line(4), line(5), line(6)));
   expect(await objects(dir, 'log')).toHaveLength(1 + 3);
 });
+
+test('a line like the one that stopped an import, further on, is not taken for that one', async () => {
+  const dir = await initialised();
+  const file = join(await folder(), 'data.ndjson');
+  await writeFile(file, lines(line(1), 'broken', line(3), 'broken'));
+  expect((await tidelogHere(dir, ['import', file])).code).toBe(1);
+  const again = await tidelogHere(dir, ['import', file, '--continue', '--json']);
+  expect(again.code).toBe(1);
+  expect(again.stderr).toContain('line 2 is left out');
+  expect(again.stderr).not.toContain('line 4 is left out');
+  await writeFile(file, lines(line(1), 'broken', line(3), line(4)));
+  expect(await output(dir, 'import', file, '--continue')).toBe('imported 1 lines in 1 commits\n');
+  expect(await output(dir, 'export')).toBe(lines(line(1), line(3), line(4)));
+});
