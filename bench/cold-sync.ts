@@ -4,6 +4,7 @@
  */
 import { rm } from 'node:fs/promises';
 import { BenchNode } from './node.ts';
+import { cpuSecondsOf } from './proc.ts';
 import type { Floor } from './programs/floor.ts';
 import type { Received } from './programs/receive.ts';
 import { median, runProgram } from './support.ts';
@@ -26,6 +27,8 @@ export interface Bench {
 
 export interface ColdSync {
   readonly received: readonly Received[];
+  /** Of the node that they synced from, all its threads: one for each of `received`. */
+  readonly senderCpuSeconds: readonly number[];
   /** Of the floor. */
   readonly recordsPerSecond: number;
   /** Counted at the TCP socket of one more receiver, in both directions. */
@@ -37,18 +40,28 @@ export interface ColdSync {
 export async function coldSync(bench: Bench, work: Work, role: 'writer' | 'mirror'): Promise<ColdSync> {
   const node = await BenchNode.start(bench.dataDir);
   const received: Received[] = [];
+  const senderCpuSeconds: number[] = [];
   const floors: number[] = [];
   try {
     for (let i = 0; i < bench.runs; i++) {
       floors.push(await floorRate(bench, work));
-      received.push(await receive(bench, await node.invite(role)));
+      const link = await node.invite(role);
+      const before = cpuSecondsOf(node.pid);
+      received.push(await receive(bench, link));
+      senderCpuSeconds.push(cpuSecondsOf(node.pid) - before);
     }
     const proxy = await CountingProxy.to(node.url);
     const counted = await receive(bench, proxy.through(await node.invite(role)));
     await proxy.close();
     const complete = [...received, counted].every(({ entries }) => entries >= work.commits);
     if (!complete) throw new Error(`a receiver ended with less than ${work.commits} commits`);
-    return { received, recordsPerSecond: median(floors), wireBytes: proxy.bytes, logBytes: counted.logBytes };
+    return {
+      received,
+      senderCpuSeconds,
+      recordsPerSecond: median(floors),
+      wireBytes: proxy.bytes,
+      logBytes: counted.logBytes,
+    };
   } finally {
     await node.stop();
   }
