@@ -38,6 +38,9 @@ const BY_FILE: readonly (readonly [RegExp, string])[] = [
     /node_modules\/uws|uWebSockets|server\/http-server\.ts$|platform\/websocket\.ts$|^node:internal\/deps\/undici/,
     'sockets',
   ],
+  [/server\/(journal|journaled-store|overlay|durable)\.ts$/, 'the journal, its flush too'],
+  [/server\/(import|import-progress|cli\/\w+|http\/\w+)\.ts$|client\/changes\.ts$/, 'JSON, checking what is written'],
+  [/protocol\/write-body\.ts$/, 'writing bodies'],
   [/^node:internal\/crypto\/hash/, 'SHA-256'],
   [/^node:internal\/crypto\/(sig|keys)|protocol\/ed25519\.ts$/, 'signatures'],
   [/^node:internal\/crypto\/(cipher|aead|webcrypto)/, 'ChaCha20-Poly1305'],
@@ -101,44 +104,78 @@ function ownStage({ callFrame: { functionName, url } }: ProfileNode): string | u
 
 // ---- the report
 
-/** One thread that ran JavaScript, or the process as a whole. µs for each commit. */
+/** One thread that ran JavaScript, or the process as a whole. µs for each of the profile's units. */
 export interface Column {
   readonly name: string;
   readonly stages: Readonly<Record<string, number>>;
 }
 
 export interface Profile {
+  /** As `--of` names it. */
+  readonly of: string;
+  readonly title: string;
+  /** What figures are for each of: a commit, a resource, a write. */
+  readonly unit: string;
   readonly date: string;
   readonly machine: Machine;
-  readonly commits: number;
-  readonly role: string;
   readonly columns: readonly Column[];
-  /** µs for each commit: wall of the sync, CPU of each process with all its threads. */
-  readonly totals: { readonly wall: number; readonly receiverCpu: number; readonly senderCpu: number };
-  /** For each commit. */
-  readonly bytes: { readonly wire: number; readonly log: number; readonly restOfStore: number };
+  /** µs */
+  readonly wall: number;
+  /** µs, of processes with all their threads. */
+  readonly cpu: readonly { readonly name: string; readonly us: number }[];
+  /** By where they are. */
+  readonly bytes: Readonly<Record<string, number>> | null;
 }
 
+/** Less than this share of all is told together. */
+const SMALL_SHARE = 0.01;
+
 /** A head, then stage and one cell for each thread, the costliest stage first, then what was waited. */
-export function tableOf({ columns }: Profile): string[][] {
+export function tableOf({ columns: measured, unit }: Profile): string[][] {
+  const columns = measured.map(withoutSmall(measured));
   const stages = new Set(columns.flatMap((column) => Object.keys(column.stages)));
   stages.delete(WAITING);
   const sum = (stage: string): number => columns.reduce((all, column) => all + (column.stages[stage] ?? 0), 0);
-  const cell = (us: number | undefined): string => (us === undefined || us < 0.005 ? '' : us.toFixed(2));
-  const ordered = [...stages].toSorted((a, b) => sum(b) - sum(a));
+  const cell = (us: number | undefined): string =>
+    us === undefined || us < 0.005 ? '' : us < 10 ? us.toFixed(2) : us.toFixed(1);
+  const last = (stage: string): number => Number(stage === OTHER);
+  const ordered = [...stages].toSorted((a, b) => last(a) - last(b) || sum(b) - sum(a));
   const busy = columns.map(({ stages: own }) => ordered.reduce((all, stage) => all + (own[stage] ?? 0), 0));
   return [
-    ['µs/commit', ...columns.map(({ name }) => name)],
+    [`µs/${unit}`, ...columns.map(({ name }) => name)],
     ...ordered.map((stage) => [stage, ...columns.map((column) => cell(column.stages[stage]))]),
     ['together', ...busy.map(cell)],
     [WAITING, ...columns.map((column) => cell(column.stages[WAITING]))],
   ];
 }
 
-export function summaryOf({ totals: { wall, receiverCpu, senderCpu }, bytes }: Profile): string {
-  return (
-    `For each commit: ${formatNumber(wall)} µs on the clock; CPU with all threads, LMDB's and the system's work too: ` +
-    `${formatNumber(receiverCpu)} µs at the receiver, ${formatNumber(senderCpu)} µs at the sender. ` +
-    `Bytes: ${formatNumber(bytes.wire)} on the wire, ${formatNumber(bytes.log)} in the log, ${formatNumber(bytes.restOfStore)} in the rest of the store.`
-  );
+/** Stages that are small in all columns, counted with all else. */
+function withoutSmall(columns: readonly Column[]): (column: Column) => Column {
+  const busy = (stages: Column['stages']): [string, number][] =>
+    Object.entries(stages).filter(([stage]) => stage !== WAITING);
+  const total = columns.flatMap(({ stages }) => busy(stages)).reduce((all, [, us]) => all + us, 0);
+  const sums = new Map<string, number>();
+  for (const { stages } of columns)
+    for (const [stage, us] of busy(stages)) sums.set(stage, (sums.get(stage) ?? 0) + us);
+  return ({ name, stages }) => {
+    const kept: Record<string, number> = {};
+    for (const [stage, us] of Object.entries(stages)) {
+      const isSmall = stage !== WAITING && sums.get(stage)! < total * SMALL_SHARE;
+      kept[isSmall ? OTHER : stage] = (kept[isSmall ? OTHER : stage] ?? 0) + us;
+    }
+    return { name, stages: kept };
+  };
+}
+
+export function summaryOf({ unit, wall, cpu, bytes }: Profile): string {
+  const told = [`For each ${unit}: ${formatNumber(wall)} µs on the clock`];
+  if (cpu.length > 0) {
+    const each = cpu.map(({ name, us }) => `${formatNumber(us)} µs of the ${name}`).join(', ');
+    told.push(`; CPU with all threads, LMDB's and the system's work too: ${each}`);
+  }
+  if (bytes) {
+    const each = Object.entries(bytes).map(([where, count]) => `${formatNumber(count)} ${where}`);
+    told.push(`. Bytes: ${each.join(', ')}`);
+  }
+  return `${told.join('')}.`;
 }

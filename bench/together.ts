@@ -7,6 +7,12 @@ import { quantile } from './support.ts';
 /** Written in an absence by so many at once: live blocks of several commits, as a busy day leaves them. */
 const MISSED_AT_ONCE = 8;
 
+/** Node's, for the two processes. */
+interface Flags {
+  readonly writer?: readonly string[];
+  readonly follower?: readonly string[];
+}
+
 export class Together {
   readonly writer: Program;
   follower: Program;
@@ -17,15 +23,15 @@ export class Together {
   #url = '';
   #rounds = 0;
 
-  private constructor(dataDir: string, folder: string) {
+  private constructor(dataDir: string, folder: string, flags: Flags) {
     this.folder = folder;
-    this.writer = new Program('writer', [dataDir]);
-    this.follower = new Program('follower', [folder]);
+    this.writer = new Program('writer', [dataDir], flags.writer);
+    this.follower = new Program('follower', [folder], flags.follower);
   }
 
   /** The follower has joined and has all. */
-  static async start(lab: Lab, dataDir: string): Promise<Together> {
-    const both = new Together(dataDir, lab.path('follower'));
+  static async start(lab: Lab, dataDir: string, flags: Flags = {}): Promise<Together> {
+    const both = new Together(dataDir, lab.path('follower'), flags);
     both.#url = await both.writer.call('url');
     both.joinMs = await both.follower.call('join', await both.writer.call('invite', 'writer'));
     return both;

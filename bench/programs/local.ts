@@ -6,10 +6,14 @@
 import { mkdir } from 'node:fs/promises';
 import { open } from '../../client/node.ts';
 import { openLmdbStore } from '../../server/lmdb-store.ts';
+import { sharedNowMs } from '../calls.ts';
 import { makeCommits } from '../support.ts';
 
 export interface Local {
   readonly seconds: number;
+  /** When it began, by the machine's shared clock. */
+  readonly beganMs: number;
+  readonly cpuSeconds: number;
 }
 
 const [folder, count, atOnce] = process.argv.slice(2);
@@ -22,9 +26,15 @@ let next = 0;
 const writer = async (): Promise<void> => {
   while (next < commits.length) await db.space.commit(commits[next++]!).stored;
 };
-const started = performance.now();
+const cpuBefore = process.cpuUsage();
+const beganMs = sharedNowMs();
 await Promise.all(Array.from({ length: Number(atOnce) }, writer));
-const local: Local = { seconds: (performance.now() - started) / 1000 };
+const { user, system } = process.cpuUsage(cpuBefore);
+const local: Local = {
+  seconds: (sharedNowMs() - beganMs) / 1000,
+  beganMs,
+  cpuSeconds: (user + system) / 1_000_000,
+};
 await db.close();
 process.stdout.write(`${JSON.stringify(local)}\n`);
 process.exit(0);

@@ -52,7 +52,7 @@ async function judgeServer(root: string, flags: readonly string[]): Promise<KitR
     const port = await freePort();
     const tidelog = `"${process.execPath}" "${join(root, 'bin/tidelog.js')}" --data "${folder}/node"`;
     const url = `http://127.0.0.1:${port}`;
-    const read = `"${process.execPath}" "${join(root, 'test/conformance/read.js')}" ${url} "${folder}/node" {subject}`;
+    const control = `"${process.execPath}" "${join(root, 'test/conformance/control.js')}" ${url} "${folder}/node"`;
     await exec('sh', ['-c', `${tidelog} init --name node`]);
     return await runKit([
       'server',
@@ -60,11 +60,11 @@ async function judgeServer(root: string, flags: readonly string[]): Promise<KitR
       '--run',
       `exec ${tidelog} start --port ${port}`,
       '--invite',
-      `${tidelog} pair invite --no-wait --role {role} --expires {life}s`,
+      `${control} invite {role} {life}`,
       '--write',
-      `${tidelog} set {subject} {property}={value}`,
+      `${control} write {subject} {property} {value}`,
       '--read',
-      read,
+      `${control} read {subject}`,
       ...flags,
     ]);
   } finally {
