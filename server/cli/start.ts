@@ -1,5 +1,4 @@
 /** `tidelog start`: runs the node until it is told to stop. */
-import { setFlagsFromString } from 'node:v8';
 import type { Command } from 'commander';
 
 import { DEFAULT_PORT } from '../../protocol/constants.ts';
@@ -49,9 +48,6 @@ export function startCommand(program: Command): void {
 }
 
 async function run(options: NodeOptions): Promise<void> {
-  // V8 takes the time between two batches for idle time, and collected the whole heap eight times a second while one peer synced: two thirds of the
-  // node's CPU. Its limits stay as they are.
-  setFlagsFromString('--no-memory-reducer');
   const { promise: signalled, resolve: stop } = Promise.withResolvers<void>();
   let asked = false;
   const onSignal = (): void => {
