@@ -22,7 +22,7 @@ const MESSAGE_BYTES_SEEN_MAX = 64 * 1024 * 1024;
 export class Socket {
   readonly #ws: WebSocket;
   /** What is under the WebSocket; null before it is open. */
-  #stream: Duplex | null = null;
+  #stream: Duplex | null;
   closing: Closing | null = null;
   readonly closed: Promise<Closing>;
   /** Called for each message: bytes, or the text of a text message. Those that came before it was set are given at once. */

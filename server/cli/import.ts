@@ -88,7 +88,7 @@ class Import {
           bytes = 0;
         }
       }
-      if (this.#before && !this.#isPast && this.#lines < this.#before.lines) throw this.#notTheSame();
+      if (this.#before && this.#lines < this.#before.lines) throw this.#notTheSame();
       await this.#sendLast(piece);
     } catch (thrown) {
       // What was read before the input itself broke is good input.
@@ -110,14 +110,14 @@ class Import {
     const before = this.#before;
     if (before === null || this.#isPast) return false;
     if (this.#lines < before.lines) {
-      this.#count([line]);
+      this.#count(1, joined([line]));
       if (this.#lines === before.lines && this.#digest() !== before.sha256) throw this.#notTheSame();
       return true;
     }
     this.#isPast = true;
     if (before.stoppedBy === null || lineHash(line) !== before.stoppedBy) return false;
     this.#cli.warn(`line ${this.#lines + 1} is left out: it is still what stopped the import`);
-    this.#count([line]);
+    this.#count(1, joined([line]));
     this.#leftOut++;
     return true;
   }
@@ -144,20 +144,21 @@ class Import {
 
   async #store(piece: readonly Buffer[]): Promise<void> {
     if (piece.length === 0) return;
+    const bytes = joined(piece);
     try {
-      const text = joined(piece).toString();
+      const text = bytes.toString();
       const { body } = await this.#cli.api.call('POST', this.#cli.path(['v1', 'import']), text);
-      await this.#stored(piece, body as PieceAnswer);
+      await this.#stored(piece.length, bytes, body as PieceAnswer);
     } catch (thrown) {
       const { lines, commits } = thrown instanceof TidelogError ? thrown.detail : {};
       if (!(thrown instanceof TidelogError) || typeof lines !== 'number') throw thrown;
-      await this.#stored(piece.slice(0, lines), { lines, commits: Number(commits) });
+      await this.#stored(lines, joined(piece.slice(0, lines)), { lines, commits: Number(commits) });
       await this.#refuse(thrown.code === 'bad-line' ? piece[lines]! : null, thrown);
     }
   }
 
-  async #stored(lines: readonly Buffer[], answer: PieceAnswer): Promise<void> {
-    this.#count(lines);
+  async #stored(lines: number, bytes: Buffer, answer: PieceAnswer): Promise<void> {
+    this.#count(lines, bytes);
     this.#commits += answer.commits;
     await this.#note(null);
     this.#meter.show(this.#lines, this.#commits);
@@ -182,9 +183,10 @@ class Import {
     return new TidelogError(error.code, `line ${line}: ${particular}; ${next}`, detail, { cause: error });
   }
 
-  #count(lines: readonly Buffer[]): void {
-    this.#lines += lines.length;
-    this.#hash.update(joined(lines));
+  /** `bytes` are those of the lines, with their newlines. */
+  #count(lines: number, bytes: Buffer): void {
+    this.#lines += lines;
+    this.#hash.update(bytes);
   }
 
   #digest(): string {

@@ -17,7 +17,8 @@ async function call(method: string, path: string, body?: unknown): Promise<Respo
     headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
-  if (!response.ok && response.status !== 404) throw new Error(`${response.status}: ${await response.text()}`);
+  const isNothing = method === 'GET' && response.status === 404;
+  if (!response.ok && !isNothing) throw new Error(`${response.status}: ${await response.text()}`);
   return response;
 }
 
