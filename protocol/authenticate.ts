@@ -101,6 +101,15 @@ function link(crypto: Crypto, space: Uint8Array, batch: Batch, verify: boolean):
   return { chains: walks.map(({ chain }) => chain), entries };
 }
 
+/** Of one entry by itself, where no run vouches for it. A gap has none. Throws `bad-signature`. */
+export function checkSignature(crypto: Crypto, space: Uint8Array, entry: AuthenticEntry): void {
+  if (entry.kind === 'gap') return;
+  const { device, nonce, id } = entry.chain;
+  const hasher = new ChainHasher(crypto, { space, device, nonce });
+  if (!verifyWithCheckedKey(crypto, device, hasher.signedBytes(entry.seq, entry.prev, entry.bodyHash), entry.signature))
+    throw new TidelogError('bad-signature', `seq ${entry.seq} of chain ${toHex(id)}`);
+}
+
 function readChains(crypto: Crypto, space: Uint8Array, batch: Batch): Walk[] {
   const known = new Set<string>();
   return batch.chains.map(({ device, nonce, seq, id }): Walk => {

@@ -2,7 +2,7 @@
  * The body of a commit: `msgpack [time, deps, changes]`, and the rules that every peer checks in the same way.
  *
  *   time     µs since 1970
- *   deps     [[chain id 16, seq], …]: other chains that advanced since the author's previous commit
+ *   deps     [[chain id 16, seq], …]: other chains that advanced since the author's previous commit; [chain, seq, commit id 32] past a fork
  *   changes  [[subject, ops], …], each subject once; ops is a map:
  *              destroy true · set {property: value} · unset [property] · inc {property: integer}
  *              add {property: [value]} · remove {property: [value]}
@@ -12,18 +12,20 @@
  * were taken out still proves when it was written and what its author had seen: without that, those who never had the changes
  * would judge the later commits of its chain differently from those who had.
  */
-import { BODY_BYTES_MAX, BODY_DEPTH_MAX, CHAIN_ID_BYTES } from './constants.ts';
+import { BODY_BYTES_MAX, BODY_DEPTH_MAX, CHAIN_ID_BYTES, COMMIT_ID_BYTES } from './constants.ts';
 import { TidelogError } from './errors.ts';
 import type { Crypto } from './crypto.ts';
 import { concat, toHex } from './bytes.ts';
 import { decodeStrict, decodeTrusted, encode, endOfValue } from './msgpack.ts';
-import { isCount, isMap } from './shape.ts';
+import { isBytes, isCount, isMap } from './shape.ts';
 import { isPropertyName, isSubject, type Value } from './value.ts';
 import { writeBody } from './write-body.ts';
 
 export interface Dependency {
   readonly chain: Uint8Array;
   readonly seq: number;
+  /** The commit's id, where the author knew that the chain had forked at or before it: which branch it had seen. */
+  readonly id?: Uint8Array;
 }
 
 export interface Ops {
@@ -63,7 +65,7 @@ export function encodeBody(body: Body): Uint8Array {
     writeBody(body) ??
     encode([
       body.time,
-      body.deps.map(({ chain, seq }) => [chain, seq]),
+      body.deps.map(({ chain, seq, id }) => (id ? [chain, seq, id] : [chain, seq])),
       body.changes.map(({ subject, ops }) => [subject, ops]),
     ]);
   if (bytes.length > BODY_BYTES_MAX) {
@@ -84,14 +86,22 @@ export function decodeBody(bytes: Uint8Array): Body {
   return { time, deps: readDeps(deps), changes: readChanges(changes) };
 }
 
-/** For a body that this peer has already taken in. */
+/** For a body that this peer has already taken in. Throws `data-damaged` for what can't have been one. */
 export function decodeKnownBody(bytes: Uint8Array): Body {
-  const [time, deps, changes] = decodeTrusted(bytes) as [number, [Uint8Array, number][], [string, Ops][]];
-  return {
-    time,
-    deps: deps.map(([chain, seq]) => ({ chain, seq })),
-    changes: changes.map(([subject, ops]) => ({ subject, ops })),
-  };
+  try {
+    const [time, deps, changes] = decodeTrusted(bytes) as [
+      number,
+      [Uint8Array, number, Uint8Array?][],
+      [string, Ops][],
+    ];
+    return {
+      time,
+      deps: deps.map(([chain, seq, id]) => (id ? { chain, seq, id } : { chain, seq })),
+      changes: changes.map(([subject, ops]) => ({ subject, ops })),
+    };
+  } catch (cause) {
+    throw new TidelogError('data-damaged', 'a commit is not what was written', {}, { cause });
+  }
 }
 
 /** What is left of a body without its changes. Throws `bad-commit` where its stem can't be told apart. The stem is a view of `body`. */
@@ -136,15 +146,18 @@ function readDeps(deps: unknown): Dependency[] {
   if (deps.length === 0) return [];
   const seen = new Set<string>();
   return deps.map((dep: unknown) => {
-    if (!Array.isArray(dep) || dep.length !== 2) refuse('a dep is not [chain, seq]');
-    const [chain, seq] = dep as unknown[];
+    if (!Array.isArray(dep) || (dep.length !== 2 && dep.length !== 3))
+      refuse('a dep is not [chain, seq] or [chain, seq, id]');
+    const [chain, seq, id] = dep as unknown[];
     if (!(chain instanceof Uint8Array) || chain.length !== CHAIN_ID_BYTES)
       refuse('a dep names a chain by other than 16 bytes');
     if (!isCount(seq) || seq === 0) refuse('a dep has a seq that is not an integer from 1');
     const key = toHex(chain);
     if (seen.has(key)) refuse(`its deps name chain ${key} twice`);
     seen.add(key);
-    return { chain, seq };
+    if (dep.length === 2) return { chain, seq };
+    if (!isBytes(id, COMMIT_ID_BYTES)) refuse('a dep names a commit by other than 32 bytes');
+    return { chain, seq, id };
   });
 }
 

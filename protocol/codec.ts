@@ -1,9 +1,9 @@
 /**
  * The seam for packing a batch's data, and what a zstd frame must look like before anyone unpacks it.
  *
- * Two providers fill the seam: `client/platform/zstd-node.ts` (node:zlib) and `client/platform/zstd-portable.ts` (fzstd, which can
- * only unpack). Unpackers differ in what they forgive: Node's answers nothing at all for a frame that was cut off, fzstd pads a
- * frame that holds less than it declares, and neither minds bytes after the frame. So the frame is judged here, by one rule for all
+ * Two providers fill the seam: `client/platform/zstd-node.ts` (node:zlib) and `client/platform/zstd-portable.ts` (our own, which can
+ * only unpack). Unpackers differ in what they forgive: Node's answers nothing at all for a frame that was cut off, and doesn't mind bytes
+ * after the frame. So the frame is judged here, by one rule for all
  * peers, before a byte is allocated for what it claims to hold.
  *
  *   28 B5 2F FD | descriptor 1 | window 0–1 | content size 1–8 | { block header 3, block }…       (RFC 8878 section 3.1.1)
@@ -47,11 +47,11 @@ const WINDOW_BYTES_MAX = BATCH_RAW_BYTES_MAX;
 /** RFC 8878 section 3.1.1.2.4. */
 const BLOCK_BYTES_MAX = 128 * 1024;
 const MAGIC = 0x28b52ffd;
-const BLOCK_TYPE = { RAW: 0, RLE: 1, COMPRESSED: 2 } as const;
+export const ZSTD_BLOCK_TYPE = { RAW: 0, RLE: 1, COMPRESSED: 2 } as const;
 
 export interface ZstdFrame {
-  /** How far back a block may reach. */
-  readonly windowBytes: number;
+  /** What one block may hold, packed and unpacked. */
+  readonly blockBytesMax: number;
   /** Where the header ends and the first block begins. */
   readonly blocksOffset: number;
 }
@@ -73,16 +73,14 @@ export function checkZstdFrame(data: Uint8Array, rawBytes: number): ZstdFrame {
   let offset = blocksOffset;
   for (let last = false; !last;) {
     if (offset + 3 > data.length) throw bad('its zstd frame is cut off');
-    const header = data[offset]! | (data[offset + 1]! << 8) | (data[offset + 2]! << 16);
-    last = (header & 1) === 1;
-    const type = (header >> 1) & 3;
-    const size = header >> 3;
+    const { type, size, end, isLast } = readZstdBlock(data, offset);
+    last = isLast;
     if (size > blockBytesMax) throw bad('a zstd block is larger than allowed');
-    offset += 3 + (type === BLOCK_TYPE.RLE ? 1 : size);
+    offset = end;
     if (offset > data.length) throw bad('its zstd frame is cut off');
-    if (type === BLOCK_TYPE.COMPRESSED) {
+    if (type === ZSTD_BLOCK_TYPE.COMPRESSED) {
       most += blockBytesMax;
-    } else if (type === BLOCK_TYPE.RAW || type === BLOCK_TYPE.RLE) {
+    } else if (type === ZSTD_BLOCK_TYPE.RAW || type === ZSTD_BLOCK_TYPE.RLE) {
       least += size;
       most += size;
     } else {
@@ -91,10 +89,35 @@ export function checkZstdFrame(data: Uint8Array, rawBytes: number): ZstdFrame {
   }
   if (offset !== data.length) throw bad('bytes follow its zstd frame');
   if (rawBytes < least || rawBytes > most) throw bad('its zstd frame cannot hold what it declares');
-  return { windowBytes, blocksOffset };
+  return { blockBytesMax, blocksOffset };
 }
 
-function readZstdHeader(data: Uint8Array): ZstdFrame & { readonly contentBytes: number } {
+export interface ZstdBlock {
+  /** One of ZSTD_BLOCK_TYPE, in a frame that was checked. */
+  readonly type: number;
+  /** Of its content; of what is repeated, how often. */
+  readonly size: number;
+  readonly end: number;
+  readonly isLast: boolean;
+}
+
+/** The header at `offset`, of 3 bytes that are there. */
+export function readZstdBlock(data: Uint8Array, offset: number): ZstdBlock {
+  const header = data[offset]! | (data[offset + 1]! << 8) | (data[offset + 2]! << 16);
+  const type = (header >> 1) & 3;
+  const size = header >> 3;
+  const end = offset + 3 + (type === ZSTD_BLOCK_TYPE.RLE ? 1 : size);
+  return { type, size, end, isLast: (header & 1) === 1 };
+}
+
+interface ZstdHeader {
+  readonly contentBytes: number;
+  /** How far back a block may reach. */
+  readonly windowBytes: number;
+  readonly blocksOffset: number;
+}
+
+function readZstdHeader(data: Uint8Array): ZstdHeader {
   if (data.length < 6 || readU32(data, 0) !== MAGIC) throw bad('it is not a zstd frame');
   const descriptor = data[4]!;
   const dictionary = descriptor & 3;

@@ -81,12 +81,20 @@ export const CREDIT_BYTES_DEFAULT = 4 * 1024 * 1024;
 export const CREDIT_BYTES_MIN = 2 * 1024 * 1024;
 /** More would let a subscriber make the sender's accounting overflow what it can check. */
 export const CREDIT_BYTES_MAX = 1024 * 1024 * 1024;
-/** Subscriptions that one connection may hold in each direction. */
-export const SUBSCRIPTIONS_MAX = 64;
+/** Subscriptions that one connection may hold in each direction: every space that a HELLO may offer, and 64 subjects or spaces besides. */
+export const SUBSCRIPTIONS_MAX = 320;
 /** Chains in one starts-from vector. */
 export const VECTOR_CHAINS_MAX = 20_000;
 /** Spaces in one HELLO. */
 export const HELLO_SPACES_MAX = 256;
+/** Commits in a branch of a fork's proof: as many as a full block has, whose last signature vouches for them. */
+export const FORK_BRANCH_MAX = 512;
+/** Bytes of a fork's proof: two branches of so many, at 100 bytes a commit. */
+export const FORK_BYTES_MAX = 128 * 1024;
+/** Forks of one device that a peer keeps and tells of. */
+export const FORKS_PER_DEVICE_MAX = 64;
+/** FORKs that a peer takes on one connection. */
+export const FORKS_PER_CONNECTION_MAX = 1024;
 /** Capabilities in one HELLO, and bytes of each. */
 export const CAPABILITIES_MAX = 64;
 
@@ -123,6 +131,7 @@ export const MESSAGE_TYPE = {
   PAIRED: 19,
   REFUSED: 21,
   ERROR: 23,
+  FORK: 24,
 } as const;
 
 /** How a batch's data is packed. */

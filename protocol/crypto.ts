@@ -1,6 +1,6 @@
 /**
  * The seam for primitives. Two providers fill it: `client/platform/crypto-node.ts` (node:crypto) and
- * `client/platform/crypto-portable.ts` (tweetnacl and noble, for pages that have no WebCrypto). Every provider passes the same vectors.
+ * `client/platform/crypto-portable.ts` (noble, for pages that have no WebCrypto). Every provider passes the same vectors.
  *
  * Everything is synchronous: a commit costs microseconds, and a promise for each would cost more than the hash.
  */

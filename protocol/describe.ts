@@ -105,6 +105,7 @@ const DESCRIBE: { readonly [N in MessageName]: (message: Extract<Message, { type
   PAIRED: (m) => [`space ${id(m.space)}`, quote(m.spaceName), `as ${word(m.role)}`],
   REFUSED: (m) => [fault(m.fault)],
   ERROR: (m) => [fault(m.fault)],
+  FORK: (m) => [`space ${id(m.space)}`, `proof of ${count(m.proof.length)} bytes`],
 };
 
 function describeMessage(message: Message): string {

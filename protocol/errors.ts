@@ -77,10 +77,11 @@ export const ERRORS = {
     'A commit does not follow the one before it in its chain. Something is missing or was altered.',
   ),
   fork: row(
-    false,
+    true,
     4027,
-    'One chain has two different commits with one number: a data folder was copied or rolled back. Run `tidelog doctor`.',
+    'One chain has two different commits with one number: a data folder was copied or rolled back. It is settled by itself; see `tidelog forks`.',
   ),
+  'bad-fork': row(false, 4034, 'What should prove a fork proves none. The sender has a fault; update it.'),
   'causal-gap': row(false, 4028, 'A commit came before one that its author had seen. The sender has a fault.'),
   unauthorized: row(
     false,
@@ -185,6 +186,16 @@ export const ERRORS = {
     null,
     'This is the only owner; without it nobody could ever add a device. Make another device an owner first.',
   ),
+  'bad-recovery-words': row(
+    false,
+    null,
+    'These are not the words of a recovery key: 24 English words, in the order of the paper.',
+  ),
+  'recovery-refused': row(
+    false,
+    null,
+    'The words are whole, but their key is no owner of the space here. Use the paper that was made last for this space.',
+  ),
   'not-found': row(false, null, 'There is nothing here.'),
   'precondition-failed': row(false, null, 'The resource is not what you expected it to be. Read it again.'),
   'bad-token': row(false, null, 'The token is missing or wrong. It is in the file `token` in the data folder.'),
@@ -206,16 +217,41 @@ export const ERRORS = {
     null,
     'There is no Tidelog data here. Run `tidelog init`, or name the folder with --data.',
   ),
+  'data-unreadable': row(
+    false,
+    null,
+    'This user cannot read the data. Run as the user who owns it, or name another folder with --data.',
+  ),
   'data-newer': row(false, null, 'This data was written by a newer version of Tidelog. Update this one.'),
   'data-damaged': row(
     false,
     null,
     'The data cannot be read. Keep the folder as it is, and restore from a backup or pair anew in another folder.',
   ),
+  'bad-copy': row(
+    false,
+    null,
+    'This copy of a log is damaged, cut off, or none at all. Use an older one, or make a new one.',
+  ),
   'key-unsafe': row(false, null, 'The key file can be read by other users. Run `chmod 600` on it.'),
+  'no-node': row(true, null, 'No node runs on this data. Start one with `tidelog start`.'),
+  'node-runs': row(
+    false,
+    null,
+    'A node runs on this data already. `tidelog status` asks it; to start it anew, stop it first.',
+  ),
   'port-in-use': row(true, null, 'Another program listens on this port. Choose another with --port.'),
   'store-full': row(true, null, 'The disk or the store is full; nothing of this was written. Make room and try again.'),
-  'store-failed': row(true, null, 'The store could not write; nothing of this was written.'),
+  'quota-exceeded': row(
+    true,
+    null,
+    'The logs here hold as much as the setting `logBytesMax` lets other devices bring; nothing of this was taken. Raise it, and it goes on by itself.',
+  ),
+  'store-failed': row(
+    true,
+    null,
+    'The store could not write; nothing of this was written. Look at the disk, its quota and the limits of the process, and try again.',
+  ),
   unreachable: row(
     true,
     null,

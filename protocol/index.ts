@@ -60,6 +60,7 @@ export {
   type Ops,
 } from './body.ts';
 export { chainId, ChainHasher, spaceId, ZERO_ID, type ChainKey } from './commit.ts';
+export { proveFork, readFork, type Fork, type ForkedCommit } from './fork.ts';
 export { decodeBatch, encodeBatch, type Batch, type BatchChain, type BatchEntry } from './batch.ts';
 export { authenticate, type AuthenticBatch, type AuthenticChain, type AuthenticEntry } from './authenticate.ts';
 export { checkZstdFrame, noneCodec, type Codec, type ZstdFrame } from './codec.ts';
@@ -89,6 +90,7 @@ export {
   propertyAuthor,
   propertyConflict,
   propertyValue,
+  removeSeen,
   resourceConflicts,
   resourceOps,
   resourceValue,
@@ -117,6 +119,7 @@ export {
   type ErrorMessage,
   type Fault,
   type Filter,
+  type ForkMessage,
   type Heartbeat,
   type Hello,
   type Message,

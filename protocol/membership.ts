@@ -42,12 +42,25 @@ export interface Fact {
   readonly author: string;
   /** µs */
   readonly time: number;
-  /** What its author had seen, of the chains that had made facts by then. */
+  /** What its author had seen, of the chains that had made facts by then, or that have forked. */
   readonly past: ReadonlyMap<string, number>;
+  /** What of that it had surely seen: where a chain in it has forked, that may be less. null: all. */
+  readonly sure: ReadonlyMap<string, number> | null;
   readonly target: string;
   readonly role: Role | null;
   /** chain → last seq that counts; null where it isn't a revocation. */
   readonly revoked: ReadonlyMap<string, number> | null;
+}
+
+export interface JudgedCommit {
+  readonly device: Uint8Array;
+  readonly chain: string;
+  readonly seq: number;
+  readonly past: Past;
+  /** Where chains have forked: what of its past its author had surely seen, and whether all is here that it names of those chains. null: none has. */
+  readonly surely: { readonly past: Past; readonly isAllHere: boolean } | null;
+  /** Does it change `~`? */
+  readonly membership: boolean;
 }
 
 export type Verdict = 'counts' | 'void' | 'unauthorized';
@@ -160,6 +173,7 @@ export class Membership {
   /** device → chain → what that chain says of its role, by seq */
   readonly #rolesByTarget = new Map<string, Map<string, RoleWrite[]>>();
   readonly #factsByAuthor = new Map<string, Fact[]>();
+  readonly #factsByChain = new Map<string, Fact[]>();
   /** device → chain → last seq that counts */
   readonly #cuts: Map<string, Map<string, number>>;
   /** Whether a fact's author was an owner in its past, under the cuts known when it was asked. Emptied when a cut is added that matters. */
@@ -178,11 +192,14 @@ export class Membership {
     this.#facts = facts;
     for (const fact of facts) {
       push(this.#factsByAuthor, fact.author, fact);
+      push(this.#factsByChain, fact.chain, fact);
       if (fact.role === null) continue;
       const byChain = this.#rolesByTarget.get(fact.target) ?? new Map<string, RoleWrite[]>();
       this.#rolesByTarget.set(fact.target, byChain);
       push(byChain, fact.chain, { fact, role: fact.role });
     }
+    // Those of a chain needn't come in its order.
+    for (const own of this.#factsByChain.values()) own.sort((a, b) => a.seq - b.seq);
     for (const byChain of this.#rolesByTarget.values()) {
       for (const writes of byChain.values()) writes.sort((a, b) => a.fact.seq - b.fact.seq);
     }
@@ -258,7 +275,37 @@ export class Membership {
       while (!known.has(fact)) this.#isAuthored(this.#facts[known.filled++]!, underCuts);
       known.isFilling = false;
     }
-    return known.get(fact) ?? known.set(fact, this.#roleAt(fact.author, pastOf(fact), underCuts) === 'owner');
+    return known.get(fact) ?? known.set(fact, this.#isOwners(fact, underCuts));
+  }
+
+  /** By what of its past it had surely seen, or by all of it: see `verdict`. */
+  #isOwners(fact: Fact, underCuts: boolean): boolean {
+    const { author, chain, seq, sure } = fact;
+    const isOwner = (past: Past): boolean => this.#roleAt(author, past, underCuts) === 'owner';
+    if (sure === null) return isOwner(pastOf(fact));
+    return isOwner(surePastOf(fact)) || (!this.#sawItself(chain, seq, pastOf(fact)) && isOwner(pastOf(fact)));
+  }
+
+  /**
+   * Is a fact in its own past, by what others say that they had seen? Past a fork a liar can have it so: it goes on where others name its chain by seq,
+   * and names them. Such a past says nothing, and who may write could not be found by it.
+   */
+  #sawItself(chain: string, seq: number, past: Past): boolean {
+    if (lastUpTo(this.#factsByChain.get(chain) ?? [], seq)?.seq !== seq) return false;
+    const reached = new Map<string, number>();
+    const open = [past];
+    for (let next = open.pop(); next; next = open.pop()) {
+      for (const [other, facts] of this.#factsByChain) {
+        const upTo = next(other);
+        if (upTo <= (reached.get(other) ?? 0)) continue;
+        if (other === chain && upTo >= seq) return true;
+        reached.set(other, upTo);
+        // It had seen all that the earlier ones of its chain had.
+        const last = lastUpTo(facts, upTo);
+        if (last) open.push(pastOf(last));
+      }
+    }
+    return false;
   }
 
   #isPastCut(device: string, chain: string, seq: number): boolean {
@@ -266,18 +313,18 @@ export class Membership {
     return cuts !== undefined && seq > (cuts.get(chain) ?? 0);
   }
 
-  /** The role by the writes in `past` that no other of them had seen; between concurrent ones the later, then the greater device key. */
+  /** The role by the writes in `past` that no other of them had surely seen, as merging has it; between concurrent ones the later, then the greater device key. */
   #roleAt(device: string, past: Past, underCuts: boolean): Role | null {
     // What an author had seen grows along its chain: so the last write of each chain had seen all that the earlier ones had, and them.
     const lasts: RoleWrite[] = [];
     for (const [chain, writes] of this.#rolesByTarget.get(device) ?? []) {
-      let at = countUpTo(writes, past(chain)) - 1;
+      let at = countUpTo(writes, past(chain), ({ fact }) => fact.seq) - 1;
       while (at >= 0 && !this.#isAuthored(writes[at]!.fact, underCuts)) at--;
       if (at >= 0) lasts.push(writes[at]!);
     }
     if (lasts.length > 1) lasts.sort((a, b) => byTimeThenPlace(b.fact, a.fact));
     const winner = lasts.find(
-      ({ fact }) => !lasts.some(({ fact: other }) => other !== fact && seenBy(other, fact.chain) >= fact.seq),
+      ({ fact }) => !lasts.some(({ fact: other }) => other !== fact && surelySeenBy(other, fact.chain) >= fact.seq),
     );
     return winner?.role ?? (device === this.founder ? 'owner' : null);
   }
@@ -332,17 +379,32 @@ export class Membership {
   }
 
   /**
-   * @param membership whether the commit changes `~`
+   * By all that its author may have seen and by what it surely had; the better of both is the verdict. Then it doesn't matter whether a commit was judged
+   * before the branch that is kept came here. As long as less of that is here than its author names, what it surely had seen must allow the commit: what
+   * comes may take away the right that the rest seems to give.
+   *
    * @returns `unauthorized` where no grant in its past would allow it, even if nothing had been revoked: a correct peer never
    *   takes such a commit in, and it is an error of whoever sends it
    */
-  verdict(commit: { device: Uint8Array; chain: string; seq: number; past: Past; membership: boolean }): Verdict {
+  verdict(commit: JudgedCommit): Verdict {
+    const { chain, seq, past, surely } = commit;
+    if (surely === null) return this.#verdictBy(commit, past);
+    const { isAllHere } = surely;
+    const byAll =
+      commit.membership && this.#sawItself(chain, seq, past) ? 'unauthorized' : this.#verdictBy(commit, past);
+    if (byAll === 'counts' && isAllHere) return byAll;
+    const bySure = this.#verdictBy(commit, surely.past);
+    if (bySure === 'unauthorized') return isAllHere ? byAll : bySure;
+    return byAll === 'counts' ? byAll : bySure;
+  }
+
+  #verdictBy(commit: JudgedCommit, past: Past): Verdict {
     const device = toHex(commit.device);
     const allows = (role: Role | null): boolean => role === 'owner' || (role === 'writer' && !commit.membership);
-    if (!allows(this.#roleAt(device, commit.past, false))) return 'unauthorized';
+    if (!allows(this.#roleAt(device, past, false))) return 'unauthorized';
     if (this.#counts(commit)) return 'counts';
     if (this.#isPastCut(device, commit.chain, commit.seq)) return 'void';
-    return allows(this.#roleAt(device, commit.past, true)) ? 'counts' : 'void';
+    return allows(this.#roleAt(device, past, true)) ? 'counts' : 'void';
   }
 }
 
@@ -372,19 +434,32 @@ function addedTo(before: readonly Fact[], facts: readonly Fact[]): readonly Fact
   return before.some((fact) => added.some(({ chain, seq }) => seenBy(fact, chain) >= seq)) ? null : added;
 }
 
-/** How many of the writes, which are in order, have at most this seq. */
-function countUpTo(writes: readonly RoleWrite[], seq: number): number {
-  let [low, high] = [0, writes.length];
+/** How many of these, which are in order, have at most this seq. */
+function countUpTo<T>(of: readonly T[], seq: number, seqOf: (each: T) => number): number {
+  let [low, high] = [0, of.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (writes[middle]!.fact.seq <= seq) low = middle + 1;
+    if (seqOf(of[middle]!) <= seq) low = middle + 1;
     else high = middle;
   }
   return low;
 }
 
+/** The last fact of a chain that has at most this seq. */
+function lastUpTo(facts: readonly Fact[], seq: number): Fact | undefined {
+  return facts[countUpTo(facts, seq, (fact) => fact.seq) - 1];
+}
+
 function pastOf(fact: Fact): Past {
   return (chain) => seenBy(fact, chain);
+}
+
+function surePastOf(fact: Fact): Past {
+  return (chain) => surelySeenBy(fact, chain);
+}
+
+function surelySeenBy(fact: Fact, chain: string): number {
+  return chain === fact.chain ? fact.seq - 1 : ((fact.sure ?? fact.past).get(chain) ?? 0);
 }
 
 function seenBy(fact: Fact, chain: string): number {

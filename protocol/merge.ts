@@ -17,6 +17,7 @@
 import type { Ops } from './body.ts';
 import { compare } from './bytes.ts';
 import { INTEGER_MAX } from './constants.ts';
+import { TidelogError } from './errors.ts';
 import { decodeTrusted, encode, encodeCanonical } from './msgpack.ts';
 import { valueKey, type Value } from './value.ts';
 
@@ -83,6 +84,14 @@ export function applyUnfolded(resource: Resource, ops: Ops, author: Author): Res
   return applyOps(resource, ops, author, appendTally);
 }
 
+/**
+ * Takes away what a commit's author had seen and what stands here all the same, because it was applied after it; adds nothing. Past a fork what a commit names by id
+ * may come later than the commit. Of a resource that `applyUnfolded` made.
+ */
+export function removeSeen(resource: Resource, ops: Ops, author: Author): Resource {
+  return applyOps(resource, ops, author, null);
+}
+
 /** One tally for each chain, or few. */
 export function fold(resource: Resource): Resource {
   const folded = new Map<string, Property>();
@@ -115,7 +124,8 @@ function appendTally(tallies: readonly Tally[], { chain, seq, time }: Dot, amoun
   return [...tallies, { chain, seq, time, first: seq, total: amount }];
 }
 
-function applyOps(resource: Resource, ops: Ops, author: Author, takeInc: TakeInc): Resource {
+/** @param takeInc null: only what the ops remove */
+function applyOps(resource: Resource, ops: Ops, author: Author, takeInc: TakeInc | null): Resource {
   const after = new Map(ops.destroy ? destroy(resource, author) : resource);
   const dot: Dot = { chain: author.chain, seq: author.seq, time: author.time };
   const update = (name: string, change: (property: Property) => Property): void => {
@@ -127,7 +137,9 @@ function applyOps(resource: Resource, ops: Ops, author: Author, takeInc: TakeInc
     for (const name of Object.keys(ops.set)) {
       const value = ops.set[name]!;
       update(name, (property) => {
-        const { candidates, tallies, elements } = withoutSeen(property, author);
+        const left = withoutSeen(property, author);
+        if (takeInc === null) return left;
+        const { candidates, tallies, elements } = left;
         return { candidates: insertCandidate(candidates, { ...dot, value }, author.rankOf), tallies, elements };
       });
     }
@@ -138,7 +150,7 @@ function applyOps(resource: Resource, ops: Ops, author: Author, takeInc: TakeInc
       candidates: property.candidates.filter(
         (candidate) => typeof candidate.value === 'number' || !hasSeen(author, candidate),
       ),
-      tallies: takeInc(property.tallies, dot, amount),
+      tallies: takeInc ? takeInc(property.tallies, dot, amount) : property.tallies,
       elements: elementsWithoutSeen(property.elements, author),
     }));
   }
@@ -162,16 +174,21 @@ function applyOps(resource: Resource, ops: Ops, author: Author, takeInc: TakeInc
       tallies: talliesWithoutSeen(property.tallies, author),
       elements: [
         ...property.elements.filter(({ key }) => !added.has(key)),
-        ...[...added].map(([key, value]) => ({
-          key,
-          value,
-          dots: [
-            ...(property.elements.find((element) => element.key === key)?.dots ?? []).filter(
-              (old) => !hasSeen(author, old),
-            ),
-            dot,
-          ].toSorted(byPlace),
-        })),
+        ...(takeInc === null
+          ? elementsWithoutSeen(
+              property.elements.filter(({ key }) => added.has(key)),
+              author,
+            )
+          : [...added].map(([key, value]) => ({
+              key,
+              value,
+              dots: [
+                ...(property.elements.find((element) => element.key === key)?.dots ?? []).filter(
+                  (old) => !hasSeen(author, old),
+                ),
+                dot,
+              ].toSorted(byPlace),
+            }))),
       ].toSorted(byKey),
     }));
   }
@@ -411,8 +428,16 @@ export function writeRecordHead(target: Uint8Array, end: number, { chain, seq, t
   return start;
 }
 
+/** Of what `encodeResource` made. Throws `data-damaged` for what can't be that; it looks no further than it needs to. */
 export function decodeResource(bytes: Uint8Array): Resource {
-  const record = decodeTrusted(bytes) as unknown[];
+  try {
+    return readResource(decodeTrusted(bytes) as unknown[]);
+  } catch (cause) {
+    throw new TidelogError('data-damaged', 'a resource is not what was written', {}, { cause });
+  }
+}
+
+function readResource(record: unknown[]): Resource {
   if (record.length === 4) {
     const [chain, seq, time, values] = record as [number, number, number, Record<string, Value>];
     const set = new Map<string, Property>();
@@ -445,11 +470,16 @@ export function decodeResource(bytes: Uint8Array): Resource {
     };
     for (let k = 0; k < candidates.length; k += 2)
       decoded.candidates.push({ ...dotAt(candidates[k] as number), value: candidates[k + 1] as Value });
-    for (let k = 0; k < tallies.length; k += 3)
-      decoded.tallies.push({ ...dotAt(tallies[k]!), first: tallies[k + 1]!, total: tallies[k + 2]! });
+    for (let k = 0; k < tallies.length; k += 3) {
+      const [first, total] = [tallies[k + 1]!, tallies[k + 2]!];
+      if (!Number.isInteger(first) || !Number.isInteger(total)) throw new TypeError('a counter is not whole');
+      decoded.tallies.push({ ...dotAt(tallies[k]!), first, total });
+    }
     for (let k = 0; k < elements.length; k += 2) {
       const value = elements[k] as Value;
-      decoded.elements.push({ key: valueKey(value), value, dots: (elements[k + 1] as number[]).map(dotAt) });
+      const indexes = elements[k + 1] as number[];
+      if (indexes.length === 0) throw new TypeError('an element that nobody added');
+      decoded.elements.push({ key: valueKey(value), value, dots: indexes.map(dotAt) });
     }
     resource.set(names[i]!, decoded);
   }

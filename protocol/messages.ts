@@ -13,6 +13,7 @@ import {
   COMMIT_ID_BYTES,
   CREDIT_BYTES_MAX,
   EPOCH_BYTES,
+  FORK_BYTES_MAX,
   HASH_BYTES,
   HELLO_SPACES_MAX,
   INVITE_ID_BYTES,
@@ -156,6 +157,14 @@ export interface Fault {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
+/** A chain of this space has forked. */
+export interface ForkMessage {
+  readonly type: 'FORK';
+  readonly space: Uint8Array;
+  /** See fork.ts. */
+  readonly proof: Uint8Array;
+}
+
 export type Message =
   | Hello
   | Heartbeat
@@ -169,7 +178,8 @@ export type Message =
   | Pair
   | Paired
   | Refused
-  | ErrorMessage;
+  | ErrorMessage
+  | ForkMessage;
 
 export type MessageName = Message['type'];
 
@@ -304,6 +314,14 @@ const FAMILIES: { readonly [N in MessageName]: Family<Extract<Message, { type: N
   ERROR: {
     write: (m) => [writeFault(m.fault)],
     read: (f) => ({ type: 'ERROR', fault: readFault(f.next('fault')) }),
+  },
+  FORK: {
+    write: (m) => [m.space, m.proof],
+    read: (f) => ({
+      type: 'FORK',
+      space: f.bytes('space', SPACE_ID_BYTES),
+      proof: f.bytes('proof', 1, FORK_BYTES_MAX),
+    }),
   },
 };
 

@@ -21,6 +21,7 @@ import {
   BATCH_RAW_BYTES_MAX,
   CREDIT_BYTES_MAX,
   CREDIT_BYTES_MIN,
+  FORKS_PER_CONNECTION_MAX,
   HANDSHAKE_TIMEOUT_MS,
   HEARTBEAT_EVERY_MS,
   MESSAGE_BYTES_MAX,
@@ -90,6 +91,8 @@ export interface SessionState {
   readonly incoming: ReadonlyMap<number, Incoming>;
   readonly outgoing: ReadonlyMap<number, Outgoing>;
   readonly nextSubscription: number;
+  /** FORKs that came. */
+  readonly forks: number;
   /** Does the socket take more at the moment? */
   readonly writable: boolean;
   /** When the time for HELLOs began. */
@@ -140,6 +143,13 @@ export type SessionEvent =
       readonly nowMs: number;
     }
   | { readonly type: 'writable'; readonly writable: boolean; readonly nowMs: number }
+  /** Forks that we know of. */
+  | {
+      readonly type: 'tellForks';
+      readonly space: Uint8Array;
+      readonly proofs: readonly Uint8Array[];
+      readonly nowMs: number;
+    }
   | { readonly type: 'pair'; readonly pair: Omit<Pair, 'type'>; readonly nowMs: number }
   | { readonly type: 'paired'; readonly paired: Omit<Paired, 'type'>; readonly nowMs: number }
   | { readonly type: 'refuse'; readonly error: TidelogError; readonly nowMs: number }
@@ -190,6 +200,7 @@ export type Effect =
   /** A subscription of ours ended. */
   | { readonly type: 'ended'; readonly subscription: number; readonly space: Uint8Array; readonly fault: Fault | null }
   | { readonly type: 'heads'; readonly spaces: readonly SpaceState[]; readonly timeUs: number }
+  | { readonly type: 'fork'; readonly space: Uint8Array; readonly proof: Uint8Array }
   | { readonly type: 'pairRequest'; readonly pair: Pair }
   | { readonly type: 'pairAnswer'; readonly answer: Paired | { readonly type: 'REFUSED'; readonly fault: Fault } }
   /** The connection is to be closed, after what was sent has left. Nothing is accepted afterwards. */
@@ -206,6 +217,7 @@ export function newSession(nowMs: number): SessionState {
     incoming: new Map(),
     outgoing: new Map(),
     nextSubscription: 1,
+    forks: 0,
     writable: true,
     startedMs: nowMs,
     sentMs: nowMs,
@@ -257,6 +269,10 @@ function transition(state: SessionState, event: SessionEvent): Step {
       return onStored(state, event.subscription, event.last, event.bytes);
     case 'writable':
       return event.writable ? readWhatCanBeSent({ ...state, writable: true }) : [{ ...state, writable: false }, []];
+    case 'tellForks':
+      // Whoever hasn't been greeted is told when it is.
+      if (state.phase !== 'open' || !state.saidHello) return [state, []];
+      return [state, event.proofs.map((proof) => send({ type: 'FORK', space: event.space, proof }))];
     case 'pair':
       return [
         state.phase === 'stranger' ? { ...state, phase: 'pairing' } : state,
@@ -339,6 +355,8 @@ function onMessage(state: SessionState, message: Message): Step {
       return endOutgoing(state, message.subscription, null);
     case 'UNSUBSCRIBED':
       return onUnsubscribed(state, message.subscription, message.fault);
+    case 'FORK':
+      return onFork(state, message);
   }
 }
 
@@ -441,6 +459,13 @@ function onUnsubscribed(state: SessionState, subscription: number, fault: Fault 
 
 function withIncoming(state: SessionState, incoming: Incoming): SessionState {
   return { ...state, incoming: new Map(state.incoming).set(incoming.subscription, incoming) };
+}
+
+function onFork(state: SessionState, { space, proof }: Extract<Message, { type: 'FORK' }>): Step {
+  const forks = state.forks + 1;
+  if (forks > FORKS_PER_CONNECTION_MAX)
+    throw new TidelogError('too-many', `${FORKS_PER_CONNECTION_MAX} forks have been told of on this connection`);
+  return [{ ...state, forks }, [{ type: 'fork', space, proof }]];
 }
 
 // ---- what goes out: their subscriptions

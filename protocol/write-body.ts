@@ -22,7 +22,7 @@ class Unusual extends Error {}
 /** What is in a `Body`, which is made of these and whose module calls this one. */
 export interface BodyParts {
   readonly time: number;
-  readonly deps: readonly { readonly chain: Uint8Array; readonly seq: number }[];
+  readonly deps: readonly { readonly chain: Uint8Array; readonly seq: number; readonly id?: Uint8Array }[];
   readonly changes: readonly { readonly subject: string; readonly ops: object }[];
 }
 
@@ -34,10 +34,11 @@ export function writeBody({ time, deps, changes }: BodyParts): Uint8Array | null
     bytes[at++] = 0x93;
     writeValue(time, 0);
     writeArrayHeader(deps.length);
-    for (const { chain, seq } of deps) {
-      writeArrayHeader(2);
+    for (const { chain, seq, id } of deps) {
+      writeArrayHeader(id ? 3 : 2);
       writeValue(chain, 0);
       writeValue(seq, 0);
+      if (id) writeValue(id, 0);
     }
     writeArrayHeader(changes.length);
     for (const { subject, ops } of changes) {

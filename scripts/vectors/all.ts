@@ -1,6 +1,7 @@
 /** Every file of test/vectors by its name, as text. The same at every run: nothing here asks for a clock, randomness, or a compressor. */
 import { chainsAndIds, chainsAndIdsInvalid, deviceIds, deviceIdsInvalid } from './identity.ts';
 import { batches, batchesInvalid, bodies, bodiesInvalid, runs, runsInvalid, vectorsAndDigests, vectorsAndDigestsInvalid } from './log.ts'; // prettier-ignore
+import { forks, forksInvalid } from './forks.ts';
 import { membership, membershipInvalid } from './members.ts';
 import { clock, clockInvalid, merge, mergeInvalid } from './merging.ts';
 import { noise, noiseInvalid, pairing, pairingInvalid } from './pairing.ts';
@@ -12,6 +13,7 @@ const MAKERS: Readonly<Record<string, readonly [good: () => object, invalid: () 
   bodies: [bodies, bodiesInvalid],
   runs: [runs, runsInvalid],
   batches: [batches, batchesInvalid],
+  forks: [forks, forksInvalid],
   'vectors-and-digests': [vectorsAndDigests, vectorsAndDigestsInvalid],
   cursors: [cursors, cursorsInvalid],
   messages: [messages, messagesInvalid],

@@ -6,7 +6,8 @@ export interface CommitVector {
   readonly chain: string;
   readonly seq: number;
   readonly time: number;
-  readonly deps: readonly (readonly [chain: string, seq: number])[];
+  /** `true`: it names the commit's id too. */
+  readonly deps: readonly (readonly [chain: string, seq: number, byId?: true])[];
   readonly changes: readonly Change[];
 }
 
@@ -42,22 +43,32 @@ export class History {
     for (const [chain, seq] of this.#of(this.#has, from)) has.set(chain, Math.max(has.get(chain) ?? 0, seq));
   }
 
-  /** Orders that respect causality, as indices into commits. */
-  orders(): number[][] {
+  /** With these deps, whatever its author has. */
+  writePast(chain: string, deps: CommitVector['deps'], changes: readonly Change[]): void {
+    const has = this.#of(this.#has, chain);
+    const seq = (has.get(chain) ?? 0) + 1;
+    has.set(chain, seq);
+    this.commits.push({ chain, seq, time: (this.#time += 10), deps, changes });
+  }
+
+  /** Orders that respect causality, as indices into commits. `forks`: chains that have forked, and from which seq; past that nothing has to come first. */
+  orders(forks: Readonly<Record<string, number>> = {}): number[][] {
     const found: number[][] = [];
-    this.#extend([], found);
+    this.#extend([], found, forks);
     return found;
   }
 
-  #extend(order: number[], found: number[][]): void {
+  #extend(order: number[], found: number[][], forks: Readonly<Record<string, number>>): void {
     if (found.length >= ORDERS_MAX) return;
     if (order.length === this.commits.length) found.push(order);
     const done = new Set(order.map((i) => `${this.commits[i]!.chain} ${this.commits[i]!.seq}`));
     // The last first, so that the first order is not that in which they were written.
     for (let i = this.commits.length - 1; i >= 0; i--) {
       const { chain, seq, deps } = this.commits[i]!;
-      const isReady = (seq === 1 || done.has(`${chain} ${seq - 1}`)) && deps.every(([other, at]) => done.has(`${other} ${at}`)); // prettier-ignore
-      if (isReady && !done.has(`${chain} ${seq}`)) this.#extend([...order, i], found);
+      const isHere = ([other, at, byId]: CommitVector['deps'][number]): boolean =>
+        done.has(`${other} ${byId ? at : Math.min(at, (forks[other] ?? Number.POSITIVE_INFINITY) - 1)}`);
+      const isReady = (seq === 1 || done.has(`${chain} ${seq - 1}`)) && deps.every(isHere);
+      if (isReady && !done.has(`${chain} ${seq}`)) this.#extend([...order, i], found, forks);
     }
   }
 

@@ -48,6 +48,7 @@ export function bodies(): object {
     ['all ops at once', bodyOf(change({ destroy: true, set: { a: 1 }, unset: ['b'], inc: { c: 1 }, add: { d: [1] }, remove: { e: [1] } }))], // prettier-ignore
     ['two subjects', bodyOf(set('a', { x: 1 }), set('b', { x: 1 }))],
     ['deps', { time: TIME, deps: [{ chain: CHAIN_1, seq: 1 }, { chain: CHAIN_2, seq: 2 ** 53 - 1 }], changes: [set('a', { x: 1 })] }], // prettier-ignore
+    ['a dep past a fork', { time: TIME, deps: [{ chain: CHAIN_1, seq: 7, id: bytesOf('id', 32) }, { chain: CHAIN_2, seq: 1 }], changes: [set('a', { x: 1 })] }], // prettier-ignore
     ['the latest time', { time: 2 ** 53 - 1, deps: [], changes: [set('a', { x: 1 })] }],
     ['the longest subject: 1,024 bytes', bodyOf(set('é'.repeat(512), { x: 1 }))],
     ['the longest property name: 255 bytes', bodyOf(set('a', { ['x'.repeat(255)]: 1 }))],
@@ -74,7 +75,7 @@ export function bodies(): object {
       name,
       body: toHex(bytes),
       time,
-      deps: deps.map(({ chain, seq }) => [toHex(chain), seq]),
+      deps: deps.map(({ chain, seq, id }) => (id ? [toHex(chain), seq, toHex(id)] : [toHex(chain), seq])),
       changes: toJson(changes.map(({ subject, ops }) => [subject, ops])),
       isShortest: toHex(encodeBody({ time, deps, changes })) === toHex(bytes),
       stem: toHex(stem),
@@ -133,7 +134,9 @@ export function bodiesInvalid(): object {
     ['deps a map', `930080${end}`, 'deps are an array'],
     ['a dep that is no array', withDeps([1]), 'a dep is [chain, seq]'],
     ['a dep of one', withDeps([[CHAIN_1]]), 'a dep is [chain, seq]'],
-    ['a dep of three', withDeps([[CHAIN_1, 1, 1]]), 'a dep is [chain, seq]: in bodies nothing may follow'],
+    ['a dep of three, the third no id', withDeps([[CHAIN_1, 1, 1]]), 'a dep is [chain, seq] or [chain, seq, id]'],
+    ['a dep with an id of 31 bytes', withDeps([[CHAIN_1, 1, bytesOf('id', 31)]]), 'an id has 32 bytes'],
+    ['a dep of four', withDeps([[CHAIN_1, 1, bytesOf('id', 32), 1]]), 'in bodies nothing may follow'],
     ['a dep with 15 bytes', withDeps([[CHAIN_1.subarray(1), 1]]), 'a chain id has 16 bytes'],
     ['a dep with 32 bytes', withDeps([[bytesOf('chain', 32), 1]]), 'a chain id has 16 bytes'],
     ['a dep with hex', withDeps([[toHex(CHAIN_1), 1]]), 'a chain id is bytes'],

@@ -94,6 +94,30 @@ function judged([name, write, verdicts, roles, revoked = []]: Case): object {
   return { name, commits: history.json(), orders: history.orders(), verdicts: [C, ...verdicts], roles, revoked };
 }
 
+/** Chains that have forked, and from which seq: of such a chain the kept branch is among the commits, and nothing else. */
+type ForkedCase = [name: string, forks: Partial<Record<Letter, number>>, write: (h: Members) => void, verdicts: Verdict[], roles: Roles, revoked?: Letter[]]; // prettier-ignore
+
+const note = set('note/1', { by: 'somebody' });
+
+// prettier-ignore
+const FORKED: readonly ForkedCase[] = [
+  ['by all that it may have seen: the branch that is kept makes it an owner', { b: 2 }, (h) => { h.grant('f', 'b', 'owner'); h.grant('f', 'a', 'writer'); h.sync('f', 'b'); h.data('b'); h.grant('b', 'a', 'owner'); h.writePast('a', [['f', 3], ['b', 2]], [grant('desk', 'writer')]); }, [C, C, C, C, C], { a: 'owner', c: 'writer' }],
+  ['by what it surely had seen: that branch makes the owner a writer, and what it grants counts, and what comes of it', { b: 2 }, (h) => { h.owners('b', 'a'); h.data('b'); h.grant('b', 'a', 'writer'); h.writePast('a', [['f', 3], ['b', 2]], [grant('desk', 'writer')]); h.writePast('c', [['a', 1]], [note]); }, [C, C, C, C, C, C], { a: 'writer', c: 'writer' }],
+  ['by the id that it names, where it names more without', { b: 2 }, (h) => { h.grant('f', 'b', 'owner'); h.grant('f', 'a', 'writer'); h.sync('f', 'b'); h.data('b'); h.grant('b', 'a', 'owner'); h.grant('b', 'a', 'writer'); h.writePast('a', [['f', 3], ['b', 3]], [note]); h.writePast('a', [['b', 2, true]], [grant('desk', 'writer')]); }, [C, C, C, C, C, C, C], { a: 'writer', c: 'writer' }],
+  ['without that id nothing allows it', { b: 2 }, (h) => { h.grant('f', 'b', 'owner'); h.grant('f', 'a', 'writer'); h.sync('f', 'b'); h.data('b'); h.grant('b', 'a', 'owner'); h.grant('b', 'a', 'writer'); h.writePast('a', [['f', 3], ['b', 3]], [note]); h.writePast('a', [], [grant('desk', 'writer')]); }, [C, C, C, C, C, C, U], { a: 'writer', c: null }],
+  ['less of the branch is there than it names: what it surely had seen must allow it', { b: 2 }, (h) => { h.grant('f', 'b', 'owner'); h.sync('f', 'b'); h.data('b'); h.grant('b', 'a', 'writer'); h.writePast('a', [['f', 2], ['b', 3]], [note]); }, [C, C, C, U], { a: 'writer' }],
+  ['void by all that it may have seen, and not by what it surely had', { b: 2 }, (h) => { h.owners('b', 'a'); h.grant('f', 'c', 'writer'); h.sync('f', 'b'); h.data('b'); h.grant('b', 'c', 'reader'); h.sync('b', 'a'); h.grant('a', 'c', 'writer'); h.writePast('c', [['f', 4], ['a', 1], ['b', 2]], [note]); h.revoke('f', 'a'); }, [C, C, C, C, C, V, C, C], { a: null, c: 'reader' }, ['a']],
+  ['a change that had not surely seen the other: of two the later', { b: 2 }, (h) => { h.owners('b', 'a'); h.data('b'); h.writePast('a', [['f', 3], ['b', 2]], [grant('desk', 'writer')]); h.grant('b', 'c', 'reader'); }, [C, C, C, C, C], { c: 'reader' }],
+  ['two that claim to have seen each other: each by what it surely had seen', { b: 2 }, (h) => { h.owners('b', 'a'); h.data('b'); h.writePast('a', [['f', 3], ['b', 2]], [grant('tablet', 'owner')]); h.writePast('b', [['a', 1]], [grant('phone', 'owner')]); h.writePast('a', [['b', 2, true]], [grant('desk', 'writer')]); }, [C, C, C, C, C, C], { a: 'owner', b: 'owner', c: 'writer' }],
+];
+
+function judgedPastFork([name, forks, write, verdicts, roles, revoked = []]: ForkedCase): object {
+  const history = new Members();
+  write(history);
+  if (verdicts.length + 1 !== history.commits.length) throw new Error(`${name}: a verdict for each commit`);
+  return { name, forks, commits: history.json(), orders: history.orders(forks), verdicts: [C, ...verdicts], roles, revoked }; // prettier-ignore
+}
+
 // ---- logs as bytes
 
 const at = (chain: Chain, seq: number): Dependency => ({ chain: chain.id, seq });
@@ -133,6 +157,7 @@ export function membership(): object {
     chains: Object.fromEntries(Object.entries(DEVICES).map(([letter, name]) => [letter, { device: toHex(deviceOf(name).public), chain: chainHex(letter) }])), // prettier-ignore
     founder: toHex(deviceOf('laptop').public),
     cases: CASES.map(judged),
+    forked: FORKED.map(judgedPastFork),
     logs: [
       {
         name: 'a revocation that comes first: what it makes void is taken erased',

@@ -57,6 +57,7 @@ const GOOD: readonly [name: string, message: Message][] = [
   ['PAIR without an invite', { type: 'PAIR', invite: null, name: '' }],
   ['PAIRED', { type: 'PAIRED', space: SPACE, spaceName: 'home', role: 'writer' }],
   ['REFUSED', { type: 'REFUSED', fault: { ...fault, code: 'pairing-pending', retry: true, afterMs: 5000 } }],
+  ['FORK', { type: 'FORK', space: SPACE, proof: bytesOf('proof', 300) }],
   ['ERROR', { type: 'ERROR', fault }],
   ['ERROR with a code that nobody knows yet, and a detail of every kind', { type: 'ERROR', fault: { ...fault, code: 'code-of-the-future', detail: { a: 1, b: 'text', c: hex('00ff'), d: [null, true], e: { f: 0.5 } } } }], // prettier-ignore
 ];
@@ -104,6 +105,7 @@ const FORMS = {
   PAIRED: () => [19, SPACE, 'home', 'writer'],
   REFUSED: () => [21, faultForm],
   ERROR: () => [23, faultForm],
+  FORK: () => [24, SPACE, bytesOf('proof', 300)],
 } as const;
 
 export function messages(): object {
@@ -227,6 +229,10 @@ const SPOILT: Readonly<Record<keyof typeof FORMS, [field: string, Spoil[]][]>> =
   ],
   REFUSED: [['fault', [...FAULT, ['nil', null]]]],
   ERROR: [['fault', [...FAULT, ['nil', null]]]],
+  FORK: [
+    ['space', bytesSpoilt(32)],
+    ['proof', [['nil', null], ['text', 'x'], ['empty', new Uint8Array(0)]]], // prettier-ignore
+  ],
 };
 
 export function messagesInvalid(): object {
@@ -297,7 +303,7 @@ function sessions(): object[] {
       ['ACK before HELLO', true, [['out', hello]], packed(FORMS.ACK()), 'bad-message', 'HELLO comes first'],
       ['a subscription in use', true, [...open, ['in', subscribe({})]], subscribe({}), 'bad-message', 'the number was used before'], // prettier-ignore
       ['a credit of 2,097,151', true, open, subscribe({ credit: 2_097_151 }), 'bad-message', 'the least credit is 2,097,152'], // prettier-ignore
-      ['65 subscriptions', true, [...open, ...Array.from({ length: 64 }, (_, i): Line => ['in', subscribe({ number: i + 1 })])], subscribe({ number: 65 }), 'too-many', 'at most 64 are open in one direction'], // prettier-ignore
+      ['321 subscriptions', true, [...open, ...Array.from({ length: 320 }, (_, i): Line => ['in', subscribe({ number: i + 1 })])], subscribe({ number: 321 }), 'too-many', 'at most 320 are open in one direction'], // prettier-ignore
       ['BATCH for a subscription that is not the receiver’s', true, open, batch(0, 1), 'bad-message', 'it is not open'],
       ['BATCH that skips', true, [...open, ['out', subscribe({})]], batch(1, 2), 'cursor-mismatch', 'after a start from the beginning, prev is 0'], // prettier-ignore
       ['BATCH that goes back', true, [...open, ['out', subscribe({})], ['in', batch(0, 2)]], batch(1, 3), 'cursor-mismatch', 'prev is the last of the BATCH before'], // prettier-ignore

@@ -16,6 +16,11 @@ test.each(rows)('%s', (code, { close, sentence }) => {
   if (close !== null) expect(Math.floor(close / 1000)).toBe(4);
 });
 
+test('what a disk refuses says what to do', () => {
+  for (const code of ['store-full', 'store-failed', 'data-damaged'] as const)
+    expect(ERRORS[code].sentence, code).toMatch(/try again|restore/);
+});
+
 test('no close code stands for two things', () => {
   const codes = rows.flatMap(([, { close }]) => (close === null ? [] : [close]));
   expect(new Set(codes).size).toBe(codes.length);
@@ -28,9 +33,24 @@ test('what ends a subscription or is an answer to a person closes nothing', () =
 });
 
 test('trying again helps where time alone can change the answer', () => {
-  for (const code of ['timeout', 'shutting-down', 'cursor-epoch', 'cursor-too-old', 'pairing-pending', 'data-in-use'])
+  for (const code of [
+    'fork',
+    'timeout',
+    'shutting-down',
+    'cursor-epoch',
+    'cursor-too-old',
+    'pairing-pending',
+    'data-in-use',
+  ])
     expect([code, ERRORS[code as ErrorCode].retry]).toEqual([code, true]);
-  for (const code of ['not-paired', 'device-revoked', 'bad-signature', 'fork', 'invite-used', 'unsupported-version'])
+  for (const code of [
+    'not-paired',
+    'device-revoked',
+    'bad-signature',
+    'bad-fork',
+    'invite-used',
+    'unsupported-version',
+  ])
     expect([code, ERRORS[code as ErrorCode].retry]).toEqual([code, false]);
 });
 

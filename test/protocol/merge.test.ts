@@ -5,6 +5,7 @@ import { compare, toHex } from '../../protocol/bytes.ts';
 import {
   apply,
   applyUnfolded,
+  removeSeen,
   decodeResource,
   EMPTY_RESOURCE,
   encodeResource,
@@ -783,6 +784,22 @@ describe('against an oracle over the whole graph', () => {
       { numRuns: 1500 },
     );
     expect(splits).toBeGreaterThan(15);
+  });
+
+  test('also an order that is not causal does, where what each had seen is taken away again at the end', () => {
+    fc.assert(
+      fc.property(graph, fc.array(fc.nat(), { minLength: 40, maxLength: 40 }), ([devices, history], keys) => {
+        const everything = [...new Set(simulate(devices, history).flat())];
+        const order = everything.map((commit, i) => [keys[i % keys.length]!, commit] as const);
+        let resource = EMPTY_RESOURCE;
+        for (const step of [applyUnfolded, removeSeen]) {
+          for (const [, commit] of order.toSorted(([a], [b]) => a - b))
+            resource = step(resource, commit.ops, { ...commit, past: pastOf(commit), rankOf });
+        }
+        expect(toHex(encodeResource(fold(resource)))).toBe(toHex(encodeResource(run(shuffled(everything, [0])))));
+      }),
+      { numRuns: 1500 },
+    );
   });
 
   test('peers that number chains in other ways show the same', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { toHex } from '../../protocol/bytes.ts';
-import { BATCH_DATA_BYTES_MAX, BATCH_RAW_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_TYPE, VECTOR_CHAINS_MAX } from '../../protocol/constants.ts'; // prettier-ignore
+import { BATCH_DATA_BYTES_MAX, BATCH_RAW_BYTES_MAX, FORK_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_TYPE, VECTOR_CHAINS_MAX } from '../../protocol/constants.ts'; // prettier-ignore
 import { TidelogError, type ErrorCode } from '../../protocol/errors.ts';
 import { decodeMessage, encodeMessage, errorOf, faultOf, type Message, type MessageName } from '../../protocol/messages.ts'; // prettier-ignore
 import { decodeTrusted, encode } from '../../protocol/msgpack.ts';
@@ -30,6 +30,7 @@ const good: { readonly [N in MessageName]: unknown[] } = {
   PAIRED: [19, space, 'home', 'writer'],
   REFUSED: [21, fault],
   ERROR: [23, fault],
+  FORK: [24, space, bytesOf('proof', 300)],
 };
 
 /** Field (counted after the type), what stands there, and what the refusal says; `bad-message` unless told. */
@@ -165,6 +166,12 @@ const bad: { readonly [N in MessageName]: Bad[] } = {
   ],
   REFUSED: notFault(0).concat([[0, null, 'a fault is not an array of 5']]),
   ERROR: notFault(0).concat([[0, null, 'a fault is not an array of 5']]),
+  FORK: [
+    ...notBytes(0, 32, 'space of FORK'),
+    [1, new Uint8Array(0), 'proof of FORK'],
+    [1, new Uint8Array(FORK_BYTES_MAX + 1), 'proof of FORK'],
+    [1, null, 'proof of FORK'],
+  ],
 };
 
 describe.each(Object.keys(good) as MessageName[])('%s', (name) => {

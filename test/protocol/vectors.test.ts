@@ -27,6 +27,7 @@ import { ERRORS, TidelogError, type ErrorCode } from '../../protocol/errors.ts';
 import { FrameAssembler } from '../../protocol/frame.ts';
 import { changesMembership, Membership, readFacts, type Fact } from '../../protocol/membership.ts';
 import { apply, applyUnfolded, EMPTY_RESOURCE, fold, resourceConflicts, resourceValue, SplitTally, type Author, type Resource } from '../../protocol/merge.ts'; // prettier-ignore
+import { readFork } from '../../protocol/fork.ts';
 import { decodeMessage, encodeMessage, type BatchMessage, type Message, type StartsFrom, type SubscribeAll } from '../../protocol/messages.ts'; // prettier-ignore
 import { encode } from '../../protocol/msgpack.ts';
 import { decodePairLink, encodePairLink, pairDigits, pairProof, syncUrl, type PairInvite } from '../../protocol/pair-link.ts'; // prettier-ignore
@@ -225,21 +226,27 @@ describe('without primitives', () => {
   });
 
   test('membership', () => {
-    const { chains, founder, cases } = file('membership') as unknown as { chains: Record<string, Case>; founder: string; cases: Case[] }; // prettier-ignore
-    for (const { name, commits, orders, verdicts, roles, revoked } of cases) {
+    const { chains, founder, cases, forked } = file('membership') as unknown as { chains: Record<string, Case>; founder: string; cases: Case[]; forked: Case[] }; // prettier-ignore
+    expect(forked.length).toBeGreaterThan(0);
+    for (const { name, commits, orders, forks = null, verdicts, roles, revoked } of [...cases, ...forked]) {
+      const pasts = pastsOf(commits);
+      const surePasts = forks && pastsOf(commits, forks);
+      const lengthOf = (letter: string): number => commits.filter(({ chain }: Case) => chain === letter).length;
       for (const order of orders) {
-        const facts = factsOf(commits, order, chains);
-        const membership = new Membership(hex(founder), facts);
-        const pasts = pastsOf(commits);
-        const judged = commits.map((commit: Case, i: number) =>
-          membership.verdict({
-            device: hex(chains[commit.chain].device),
-            chain: chains[commit.chain].chain,
-            seq: commit.seq,
-            past: (chain) => (chain === chains[commit.chain].chain ? commit.seq - 1 : (pasts[i]!.get(letterOf(chains, chain)) ?? 0)), // prettier-ignore
-            membership: changesMembership(changesOf(commit.changes)),
-          }),
-        );
+        const membership = new Membership(hex(founder), factsOf(commits, order, chains, forks));
+        const judged = commits.map(({ chain: own, seq, changes }: Case, i: number) => {
+          const pastBy = (seen: Map<string, number>) => (chain: string) =>
+            chain === chains[own].chain ? seq - 1 : (seen.get(letterOf(chains, chain)) ?? 0);
+          const isAllHere = [...pasts[i]!].every(([letter, upTo]) => lengthOf(letter) >= upTo);
+          return membership.verdict({
+            device: hex(chains[own].device),
+            chain: chains[own].chain,
+            seq,
+            past: pastBy(pasts[i]!),
+            surely: surePasts && { past: pastBy(surePasts[i]!), isAllHere },
+            membership: changesMembership(changesOf(changes)),
+          });
+        });
         expect({ name, order, judged }).toEqual({ name, order, judged: verdicts });
         for (const [letter, role] of Object.entries(roles)) expect([name, letter, membership.roleOf(hex(chains[letter].device))]).toEqual([name, letter, role]); // prettier-ignore
         expect([name, membership.revokedDevices().toSorted()]).toEqual([name, revoked.map((letter: string) => chains[letter].device).toSorted()]); // prettier-ignore
@@ -279,12 +286,26 @@ describe.each([nodeCrypto, portableCrypto])('primitives: $name', (crypto) => {
     });
   });
 
+  test('forks', () => {
+    each('forks', 'proofs', ({ space, proof, device, nonce, seq, prev, chain, kept, dropped }) => {
+      const fork = readFork(crypto, hex(space), bytesOf(proof));
+      const read = [fork.device, fork.nonce, fork.prev, fork.chain, fork.kept, fork.dropped].map((bytes) =>
+        toHex(bytes),
+      );
+      expect([...read, fork.seq]).toEqual([device, nonce, prev, chain, kept, dropped, seq]);
+    });
+    each('forks_invalid', 'proofs', ({ space, proof, code }) =>
+      expectCode(() => readFork(crypto, hex(space), bytesOf(proof)), code),
+    );
+  });
+
   test('bodies', () => {
     each('bodies', 'bodies', (of) => {
       const bytes = hex(of.body);
       const body = decodeBody(bytes);
       expect(body.time).toBe(of.time);
-      expect(body.deps.map(({ chain, seq }) => [toHex(chain), seq])).toEqual(of.deps);
+      const deps = body.deps.map(({ chain, seq, id }) => (id ? [toHex(chain), seq, toHex(id)] : [toHex(chain), seq]));
+      expect(deps).toEqual(of.deps);
       expect(toJson(body.changes.map(({ subject, ops }) => [subject, ops]))).toEqual(of.changes);
       expect(toHex(encodeBody(body)) === of.body).toBe(of.isShortest);
       const erased = eraseBody(crypto, bytes);
@@ -448,7 +469,9 @@ describe.each([nodeCrypto, portableCrypto])('primitives: $name', (crypto) => {
         const chain = view.chainByHex(hexId)!;
         const membership = hexId === entries[0].chain;
         const past = (other: string): number => other === hexId ? seq - 1 : chain.sawAt(seq, view.chainByHex(other)!.number); // prettier-ignore
-        expect(view.membership!.verdict({ device: chain.device, chain: hexId, seq, past, membership })).toBe(verdict);
+        expect(
+          view.membership!.verdict({ device: chain.device, chain: hexId, seq, past, surely: null, membership }),
+        ).toBe(verdict);
       }
     });
     each('membership_invalid', 'logs', ({ space, holds, batch, code }) => {
@@ -497,24 +520,35 @@ function letterOf(chains: Record<string, Case>, chain: string): string {
   return Object.keys(chains).find((letter) => chains[letter].chain === chain) ?? '';
 }
 
-/** What each commit's author had seen of other chains: by its own deps, and those of earlier commits of its chain. */
-function pastsOf(commits: Case[]): Map<string, number>[] {
+/** What each commit's author had seen of other chains: by its own deps, and those of earlier commits of its chain. Past a fork: what it surely had. */
+function pastsOf(commits: Case[], forks: Record<string, number> | null = null): Map<string, number>[] {
   return commits.map(({ chain, seq }) => {
     const past = new Map<string, number>();
     for (const { chain: of, seq: at, deps } of commits) {
       if (of !== chain || at > seq) continue;
-      for (const [other, seen] of deps) past.set(other, Math.max(past.get(other) ?? 0, seen));
+      for (const [other, named, byId] of deps) {
+        const seen = byId ? named : Math.min(named, (forks?.[other] ?? Number.POSITIVE_INFINITY) - 1);
+        past.set(other, Math.max(past.get(other) ?? 0, seen));
+      }
     }
     return past;
   });
 }
 
-function factsOf(commits: Case[], order: number[], chains: Record<string, Case>): Fact[] {
-  const pasts = pastsOf(commits);
+function factsOf(
+  commits: Case[],
+  order: number[],
+  chains: Record<string, Case>,
+  forks: Record<string, number> | null,
+): Fact[] {
+  const byId = (seen: Map<string, number>): Map<string, number> =>
+    new Map([...seen].map(([letter, seq]) => [chains[letter].chain as string, seq]));
+  const pasts = pastsOf(commits).map(byId);
+  const surePasts = forks && pastsOf(commits, forks).map(byId);
   return order.flatMap((i) => {
     const { chain, seq, time, changes } = commits[i];
-    const past = new Map([...pasts[i]!].map(([letter, seen]) => [chains[letter].chain as string, seen]));
-    const place = { chain: chains[chain].chain, seq, author: chains[chain].device, time, past };
+    const sure = surePasts?.[i] ?? null;
+    const place = { chain: chains[chain].chain, seq, author: chains[chain].device, time, past: pasts[i]!, sure };
     return readFacts(changesOf(changes)).map((statement) => ({ ...place, ...statement }));
   });
 }
