@@ -1,6 +1,6 @@
 /** Other devices as this peer knows them, whatever space they are in: what they call themselves, where they were reached, whether a person trusts them. */
 import { toHex } from '../protocol/bytes.ts';
-import type { Store } from './store.ts';
+import { held, type Store } from './store.ts';
 import { decodePeer, encodePeer, type PeerRecord } from './tables.ts';
 
 const STRANGER: PeerRecord = { name: '', addresses: [], trusted: false, lastSeenMs: 0 };
@@ -18,10 +18,14 @@ export class AddressBook {
 
   static async open(store: Store): Promise<AddressBook> {
     const book = new AddressBook(store);
-    for (const [device, bytes] of await store.scan('peers', { gte: new Uint8Array([0]), limit: DEVICES_MAX })) {
-      book.#byDevice.set(toHex(device), { device, record: decodePeer(bytes) });
-    }
+    await book.load();
     return book;
+  }
+
+  async load(): Promise<void> {
+    const rows = await this.#store.scan('peers', { gte: new Uint8Array([0]), limit: DEVICES_MAX });
+    this.#byDevice.clear();
+    for (const [device, bytes] of rows) this.#byDevice.set(toHex(device), { device, record: decodePeer(bytes) });
   }
 
   get(device: Uint8Array): PeerRecord {
@@ -36,13 +40,15 @@ export class AddressBook {
     device: Uint8Array,
     change: Partial<Omit<PeerRecord, 'addresses'>> & { address?: string | null },
   ): Promise<void> {
-    const before = this.get(device);
     const { address, ...rest } = change;
-    const addresses = address
-      ? [address, ...before.addresses.filter((other) => other !== address)].slice(0, ADDRESSES_MAX)
-      : before.addresses;
-    const record: PeerRecord = { ...before, ...rest, addresses };
-    this.#byDevice.set(toHex(device), { device: device.slice(), record });
-    await this.#store.write([{ table: 'peers', key: device, value: encodePeer(record) }]);
+    await held(this.#store, async () => {
+      const before = this.get(device);
+      const addresses = address
+        ? [address, ...before.addresses.filter((other) => other !== address)].slice(0, ADDRESSES_MAX)
+        : before.addresses;
+      const record: PeerRecord = { ...before, ...rest, addresses };
+      this.#byDevice.set(toHex(device), { device: device.slice(), record });
+      await this.#store.write([{ table: 'peers', key: device, value: encodePeer(record) }]);
+    });
   }
 }

@@ -1,17 +1,16 @@
 /**
- * The library in a browser: everything of index.ts, and `open` with the portable platform filled in, which also works on a page
+ * The library in a browser: everything of index.ts, and `open` with the store in IndexedDB and the portable platform, which also works on a page
  * that is no secure context.
+ *
+ *   import { open } from './tidelog.js';
+ *
+ *   const db = await open({ name: 'phone' });
  */
-import { open as openWith, type Database, type OpenOptions } from './database.ts';
-import type { Platform } from './platform.ts';
-import { portablePlatform } from './platform/portable.ts';
-
-/** As `open` of index.ts, on the portable platform unless told otherwise. */
-export function open(options: Omit<OpenOptions, 'platform'> & { readonly platform?: Platform }): Promise<Database> {
-  return openWith({ ...options, platform: options.platform ?? portablePlatform() });
-}
-
-export { portablePlatform };
+export { parseDeviceId } from '../protocol/device-id.ts';
+export { linkAt } from './browser/link-at.ts';
+export { deleteDevice, open, type BrowserOptions, type Notice } from './browser/open.ts';
+export { openIndexedDbStore, type IndexedDbOptions } from './platform/indexeddb-store.ts';
+export { portablePlatform } from './platform/portable.ts';
 export {
   changeFromJson,
   changeToJson,
@@ -26,4 +25,37 @@ export {
   TidelogError,
   toJson,
   Transaction,
+} from './index.ts';
+export type {
+  Change,
+  ConflictView,
+  Counters,
+  DeviceView,
+  ErrorCode,
+  Invite,
+  Joined,
+  JoinOptions,
+  Json,
+  JsonChange,
+  LoggedCommit,
+  LogOptions,
+  OpenOptions,
+  Ops,
+  PeerEvent,
+  PeerOptions,
+  PeerView,
+  PendingDevice,
+  Platform,
+  ResourceView,
+  ScanRange,
+  SpaceEvent,
+  Store,
+  StoreEntry,
+  StoreOp,
+  Table,
+  TransactionChange,
+  Transport,
+  TransportHandlers,
+  Value,
+  Write,
 } from './index.ts';

@@ -94,8 +94,21 @@ class CheckedChange implements Change {
   }
 }
 
+/** The changes of one commit. Returns their subjects; throws what `changeFromJson` throws. */
+export function checkChanges(changes: readonly Change[]): Set<string> {
+  if (!Array.isArray(changes) || changes.length === 0) throw new TidelogError('bad-change', 'there are no changes');
+  const subjects = new Set<string>();
+  for (let i = 0; i < changes.length; i++) {
+    const change = (changes as readonly Change[])[i]!;
+    checkChangeOnce(change, 'changes', i);
+    if (subjects.size === subjects.add(change.subject).size)
+      throw new TidelogError('bad-change', `${JSON.stringify(change.subject)} is changed twice`);
+  }
+  return subjects;
+}
+
 /** As `checkChange`, once for each change. It stands at `list[at]`. */
-export function checkChangeOnce(change: Change, list: string, at: number): void {
+function checkChangeOnce(change: Change, list: string, at: number): void {
   if (!(change instanceof CheckedChange)) checkChange(change, `${list}[${at}]`);
 }
 

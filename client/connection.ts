@@ -32,6 +32,7 @@ import type { Platform } from './platform.ts';
 import type { Space } from './space.ts';
 import type { Transport } from './transport.ts';
 import { Signal } from './signal.ts';
+import { Inbox } from './turns.ts';
 
 /** What a connection asks of the peer that it belongs to. */
 export interface ConnectionHost {
@@ -49,6 +50,10 @@ export interface ConnectionHost {
   /** Is it paired, or awaited? */
   isKnown(device: Uint8Array): boolean;
   isRevoked(device: Uint8Array): boolean;
+  /** May others bring so many bytes more? */
+  hasRoom(bytes: number): boolean;
+  /** So many bytes are on their way into a log; negative: they are there, or let go. */
+  arriving(bytes: number): void;
   onEstablished(connection: Connection): void;
   /** A space that the other side offers and that isn't here: taken, or null. */
   adopt(device: Uint8Array, space: SpaceState): Promise<Space | null>;
@@ -97,7 +102,11 @@ export class Connection {
   readonly #followers: Followers;
   /** Spaces (hex) that our last HELLO named. */
   #offered: ReadonlySet<string> = new Set();
+  /** Spaces (hex) of which they were told all forks that were known then. */
+  readonly #toldForksOf = new Set<string>();
   readonly #progress = new Signal();
+  /** What the line brings, in turns with others'. */
+  readonly #arrivals: Inbox;
   #closed = false;
   #error: TidelogError | null = null;
   lastHeardMs: number;
@@ -126,6 +135,7 @@ export class Connection {
       noiseKeys,
       expectedDevice: options.expectedDevice,
     });
+    this.#arrivals = new Inbox(platform, (bytes) => this.#onBytes(bytes));
     const hostOfHalves = this.#makeHost();
     this.#followers = new Followers(hostOfHalves);
     this.#following = new Following(hostOfHalves);
@@ -139,12 +149,16 @@ export class Connection {
       device: () => this.device,
       closed: () => this.#closed,
       remote: () => this.remote,
+      hasRoom: (bytes) => host.hasRoom(bytes),
+      arriving: (bytes) => host.arriving(bytes),
       nowMs: () => this.#nowMs(),
       nowUs: () => host.platform.nowUs(),
       after: (ms, call) => host.platform.after(ms, call),
+      turn: () => host.platform.turn(),
       space: (id) => host.space(id),
       adopt: (offered) => host.adopt(this.device, offered),
       dispatch: (event) => this.#dispatch(event),
+      tellForks: (space) => this.#tellForks(space),
       later: (work) => this.#later(work),
       hasAlready: (space, entries) => this.#followers.hasAlready(space, entries),
       progressed: () => this.#progress.notify(),
@@ -153,9 +167,10 @@ export class Connection {
 
   start(): void {
     this.#transport.start({
-      onMessage: (bytes) => this.#onBytes(bytes),
+      onMessage: (bytes) => this.#onArrival(bytes),
       onDrain: () => this.#onDrain(),
-      onClose: () => this.#end(null),
+      // What came before it may say why.
+      onClose: () => this.#arrivals.afterwards(() => this.#end(null)),
     });
     const first = this.#channel.start();
     if (first) this.#sendBytes(first);
@@ -206,6 +221,11 @@ export class Connection {
     return this.#following.hasCaughtUp(space.hex);
   }
 
+  /** Of their spaces some aren't taken in any further: there is no room for more. */
+  get isFull(): boolean {
+    return this.#following.fullSpaces > 0;
+  }
+
   /** Resolves once both sides have greeted; throws what ended the connection before. */
   async greeted(signal?: AbortSignal): Promise<void> {
     const isDone = (): boolean => {
@@ -215,11 +235,13 @@ export class Connection {
     await this.#progress.until(isDone, signal);
   }
 
-  /** Resolves once we have all that they have, in every space that we follow there; throws what ended the connection. */
+  /** Resolves once we have all that they have, in every space that we follow there; throws what ended the connection, and `quota-exceeded`. */
   async caughtUp(options: { space?: Space; signal?: AbortSignal } = {}): Promise<void> {
     const isDone = (): boolean => {
       if (this.#closed) throw this.#error ?? new TidelogError('closed');
+      if (options.space && this.#following.isFull(options.space.hex)) throw new TidelogError('quota-exceeded');
       if (options.space) return this.hasCaughtUp(options.space);
+      if (this.isFull) throw new TidelogError('quota-exceeded');
       const followed = [...this.#session.incoming.values()].map(({ space }) => toHex(space));
       return followed.length > 0 && followed.every((hex) => this.#following.hasCaughtUp(hex));
     };
@@ -227,6 +249,11 @@ export class Connection {
   }
 
   // ---- bytes in and out
+
+  #onArrival(bytes: Uint8Array): void {
+    if (this.#closed || this.#arrivals.push(bytes)) return;
+    this.#fail(new TidelogError('too-many', 'messages come faster than they can be dealt with'));
+  }
 
   #onBytes(bytes: Uint8Array): void {
     if (this.#closed) return;
@@ -361,12 +388,14 @@ export class Connection {
       case 'caughtUp':
         return this.#following.onCaughtUp(effect);
       case 'acked':
-        this.#host.space(effect.space)?.noteAcked(this.device, effect.last);
+        this.#followers.acked(effect.subscription, effect.last);
         return;
       case 'ended':
         return this.#following.onEnded(effect);
       case 'heads':
         return this.#following.onHeads(effect.spaces, effect.timeUs);
+      case 'fork':
+        return this.#later(this.#host.space(effect.space)?.takeFork(effect.proof) ?? Promise.resolve());
       case 'pairRequest':
         return this.#decide(this.#host.onPairRequest(this, effect.pair));
       case 'pairAnswer':
@@ -392,6 +421,24 @@ export class Connection {
   /** Our log of a space grew. */
   advanced(space: Space): void {
     this.#dispatch({ type: 'advanced', space: space.id, nowMs: this.#nowMs() });
+  }
+
+  shares(space: Space): boolean {
+    return this.#channel.established && (this.#following.heads.has(space.hex) || this.#offered.has(space.hex));
+  }
+
+  /** When they offer the space or subscribe to it, whichever comes first. */
+  #tellForks(space: Space): void {
+    if (this.#toldForksOf.has(space.hex)) return;
+    this.#toldForksOf.add(space.hex);
+    const proofs = space.forks().map(({ bytes }) => bytes);
+    this.#dispatch({ type: 'tellForks', space: space.id, proofs, nowMs: this.#nowMs() });
+  }
+
+  /** A chain has forked. */
+  forked(space: Space, proof: Uint8Array): void {
+    if (!this.#channel.established || space.roleOf(this.device) === null) return;
+    this.#dispatch({ type: 'tellForks', space: space.id, proofs: [proof], nowMs: this.#nowMs() });
   }
 
   /** Members changed: what was shared may not be any more. */
@@ -466,6 +513,7 @@ export class Connection {
       return;
     }
     const spaces = (): SpaceState[] => this.#host.sharedWith(this.device).map((space) => space.state());
+    this.#following.resume();
     this.#dispatch({ type: 'tick', spaces, timeUs: this.#host.platform.nowUs(), nowMs });
   }
 
@@ -488,6 +536,7 @@ export class Connection {
     const close = error === null ? null : ERRORS[error.code].close;
     // 1000: all is well. The code of an error goes to the other side only where it is ours to say.
     this.#transport.close(remote ? 1000 : (close ?? 1000), error && !remote ? error.code : '');
+    this.#arrivals.clear();
     this.#followers.end();
     this.#following.end();
     this.#progress.notify();

@@ -4,6 +4,7 @@ import { utf8 } from '../protocol/bytes.ts';
 import type { KeyPair } from '../protocol/crypto.ts';
 import type { Filter } from '../protocol/messages.ts';
 import type { Value } from '../protocol/value.ts';
+import { checkChanges } from './changes.ts';
 import type { Connection } from './connection.ts';
 import type { PeerEvent } from './events.ts';
 import type { Live } from './live.ts';
@@ -24,7 +25,8 @@ export interface OpenOptions {
   readonly onEvent?: (event: PeerEvent) => void;
 }
 
-const KEY_KEY = utf8('device-key');
+/** In `meta`: the seed of the device's key. */
+export const DEVICE_KEY = utf8('device-key');
 
 /** Opens a peer over a store. Closing the database closes the store. */
 export async function open(options: OpenOptions): Promise<Database> {
@@ -37,13 +39,15 @@ export async function open(options: OpenOptions): Promise<Database> {
         ? { kind: 'subject', subject: only.subject }
         : { kind: 'prefix', prefix: only.prefix };
   const peer = await Peer.open({ store, platform, keys, name, only: filter, ...(onEvent && { onEvent }) });
-  peer.dialKnown();
+  if (store.shared?.leads ?? true) peer.dialKnown();
   return new Database(peer, store);
 }
 
 async function storedKeys(store: Store, platform: Platform): Promise<KeyPair> {
-  const seed = (await store.get('meta', KEY_KEY)) ?? platform.random(32);
-  await store.write([{ table: 'meta', key: KEY_KEY, value: seed }]);
+  const kept = await store.get('meta', DEVICE_KEY);
+  if (kept) return platform.crypto.ed25519KeyPair(kept);
+  const seed = platform.random(32);
+  await store.write([{ table: 'meta', key: DEVICE_KEY, value: seed }]);
   return platform.crypto.ed25519KeyPair(seed);
 }
 
@@ -105,6 +109,9 @@ export class Transaction {
 export class Database implements AsyncDisposable {
   readonly peer: Peer;
   readonly #store: Store;
+  /** While the first write makes its space. All that is begun meanwhile waits for it, in the order of the calls; then nothing does. */
+  #making: Promise<Space> | null = null;
+  #closing: Promise<void> | null = null;
 
   constructor(peer: Peer, store: Store) {
     this.peer = peer;
@@ -116,7 +123,7 @@ export class Database implements AsyncDisposable {
     return this.peer.id;
   }
 
-  /** The default space; throws `unknown-space` before the first write or pairing. */
+  /** The default space; throws `unknown-space` before a first write is stored, or a pairing. So do `live`, `liveList` and `log`. */
   get space(): Space {
     return this.peer.space();
   }
@@ -137,28 +144,48 @@ export class Database implements AsyncDisposable {
     const tx = new Transaction();
     build(tx);
     const changes = tx.changes();
-    if (this.peer.spaces.length > 0) return this.space.commit(changes, options);
-    // The first write of a device that isn't paired makes the space that it goes to.
-    const write = this.peer.homeSpace().then((space) => space.commit(changes, options));
+    if (this.#making === null && this.peer.spaces.length > 0) return this.space.commit(changes, options);
+    // The first write of a device that isn't paired makes the space that it goes to; what would be refused makes none.
+    checkChanges(changes);
+    this.#making ??= this.#makeSpace();
+    const write = this.#making.then((space) => space.commit(changes, options));
     const stored = write.then((begun) => begun.stored);
     stored.catch(() => {});
     return { stored, reached: async (condition) => (await write).reached(condition) };
   }
 
+  #makeSpace(): Promise<Space> {
+    const making = this.peer.homeSpace();
+    const made = (): void => {
+      this.#making = null;
+    };
+    // The first that hears of it: those who wait hear of it right after, with nothing between, so that whoever doesn't wait any more comes behind them.
+    making.then(made, made);
+    return making;
+  }
+
   /** null where there is nothing. A write that was begun before is waited for. */
   async get(subject: string): Promise<ResourceView | null> {
+    if (this.#making) await this.#making.catch(() => {});
     return this.peer.spaces.length === 0 ? null : this.space.get(subject);
   }
 
   async list(
     options: { prefix?: string; after?: string; limit?: number } = {},
   ): Promise<{ items: ResourceView[]; next: string | null }> {
+    if (this.#making) await this.#making.catch(() => {});
     if (this.peer.spaces.length === 0) return { items: [], next: null };
     return this.space.list({ limit: 100, ...options });
   }
 
-  live(subject: string): Live {
+  /** A resource now, and whenever it changes. */
+  live(subject: string): Live<ResourceView | null> {
     return this.space.live(subject);
+  }
+
+  /** The resources with a prefix, now, and whenever one of them changes, comes or goes; the first thousand, if no limit is given. */
+  liveList(options: { prefix?: string; limit?: number } = {}): Live<readonly ResourceView[]> {
+    return this.space.liveList({ limit: 1000, ...options });
   }
 
   log(options?: LogOptions): AsyncGenerator<LoggedCommit> {
@@ -171,7 +198,14 @@ export class Database implements AsyncDisposable {
     return this.peer.connect(urlOrInvite, options);
   }
 
-  async close(): Promise<void> {
+  /** Takes nothing more; resolves when what was begun is written and the store is closed, however often it is called. */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    // What waits for its space goes to it, and is written.
+    if (this.#making) await this.#making.catch(() => {});
     try {
       await this.peer.close();
     } finally {

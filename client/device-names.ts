@@ -1,4 +1,4 @@
-/** What a space calls its devices: the names that their resources under `~devices/` show. */
+/** What a space calls its devices, and which of them are recovery keys: what their resources under `~devices/` show. */
 import { fromHex } from '../protocol/bytes.ts';
 import { DEVICES_PREFIX } from '../protocol/constants.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
@@ -7,11 +7,18 @@ import { scanState } from './replica/state.ts';
 import type { View } from './replica/view.ts';
 import type { Store } from './store.ts';
 
+interface Shown {
+  /** By hex key. */
+  readonly names: ReadonlyMap<string, string>;
+  /** Hex keys. */
+  readonly recoveryKeys: ReadonlySet<string>;
+}
+
 export class DeviceNames {
   readonly #store: Store;
   readonly #view: View;
   /** The reading is kept and not what it gave: one that is forgotten while it is under way stays forgotten. */
-  #names: Promise<ReadonlyMap<string, string>> | null = null;
+  #shown: Promise<Shown> | null = null;
 
   constructor(store: Store, view: View) {
     this.#store = store;
@@ -19,34 +26,46 @@ export class DeviceNames {
   }
 
   /** By hex key. */
-  all(): Promise<ReadonlyMap<string, string>> {
-    if (this.#names) return this.#names;
-    const names = this.#read();
-    this.#names = names;
-    names.catch(() => {
-      if (this.#names === names) this.#names = null;
-    });
-    return names;
+  async all(): Promise<ReadonlyMap<string, string>> {
+    return (await this.#look()).names;
   }
 
-  async #read(): Promise<ReadonlyMap<string, string>> {
-    const { chains, membership, number } = this.#view;
+  /** Hex keys. */
+  async recoveryKeys(): Promise<ReadonlySet<string>> {
+    return (await this.#look()).recoveryKeys;
+  }
+
+  #look(): Promise<Shown> {
+    if (this.#shown) return this.#shown;
+    const shown = this.#read();
+    this.#shown = shown;
+    shown.catch(() => {
+      if (this.#shown === shown) this.#shown = null;
+    });
+    return shown;
+  }
+
+  async #read(): Promise<Shown> {
+    const { chains, membership } = this.#view;
     const names = new Map<string, string>();
+    const recoveryKeys = new Set<string>();
     const ids = new Map<string, string>();
     for (const { deviceHex, device } of chains) ids.set(formatDeviceId(device), deviceHex);
     const members = membership?.devices().map(({ device }) => device) ?? [];
     for (const hex of [...members, ...(membership?.revokedDevices() ?? [])])
       ids.set(formatDeviceId(fromHex(hex)!), hex);
-    for await (const [subject, bytes] of scanState(this.#store, number, DEVICES_PREFIX)) {
+    for await (const [subject, bytes] of scanState(this.#store, this.#view, DEVICES_PREFIX)) {
       const hex = ids.get(subject.slice(DEVICES_PREFIX.length));
-      const { name } = resourceValue(decodeResource(bytes));
-      if (hex !== undefined && typeof name === 'string') names.set(hex, name);
+      if (hex === undefined) continue;
+      const { name, recovery } = resourceValue(decodeResource(bytes));
+      if (typeof name === 'string') names.set(hex, name);
+      if (recovery === true) recoveryKeys.add(hex);
     }
-    return names;
+    return { names, recoveryKeys };
   }
 
   /** They may have changed. */
   forget(): void {
-    this.#names = null;
+    this.#shown = null;
   }
 }

@@ -2,12 +2,13 @@
  * The other direction of a connection: they follow our logs. Where each subscription begins, what the other side has from elsewhere, and what
  * is read for it when the session asks.
  */
-import { toHex } from '../protocol/bytes.ts';
+import { equal, toHex } from '../protocol/bytes.ts';
 import { CODEC, type CodecNumber } from '../protocol/constants.ts';
 import { ERRORS, TidelogError } from '../protocol/errors.ts';
 import type { Filter, Hello } from '../protocol/messages.ts';
 import type { Effect, OutgoingBatch, SessionEvent } from '../protocol/session.ts';
 import type { Space } from './space.ts';
+import { WorkLine } from './turns.ts';
 
 /** What this half asks of its connection. */
 export interface FollowersHost {
@@ -17,8 +18,11 @@ export interface FollowersHost {
   nowMs(): number;
   /** Calls once, after some time; the answer calls it off. */
   after(ms: number, call: () => void): () => void;
+  turn(): Promise<void>;
   space(id: Uint8Array): Space | null;
   dispatch(event: SessionEvent): void;
+  /** All that are known, once on this connection. */
+  tellForks(space: Space): void;
 }
 
 /** What it has from elsewhere, so that nothing is sent twice. */
@@ -26,6 +30,8 @@ interface Follower {
   readonly space: Space;
   readonly filter: Filter | null;
   readonly known: Map<string, number>;
+  /** Of our log, in which its positions are. */
+  readonly epoch: Uint8Array;
   /** At the head once: from then on it is live. */
   isLive: boolean;
   /** What says that all up to it was passed over, and hasn't been said yet. */
@@ -47,39 +53,58 @@ export class Followers {
   readonly #bySubscription = new Map<number, Follower>();
   /** Being opened. One that ends meanwhile is not here any more, and its number may stand for another. */
   readonly #opening = new Map<number, object>();
+  /** To find where a subscription begins, and to read for it, is work: of one connection one thing at a time, however many subscriptions it has. */
+  readonly #line: WorkLine;
 
   constructor(host: FollowersHost) {
     this.#host = host;
+    this.#line = new WorkLine(host);
   }
 
-  async open(effect: Extract<Effect, { type: 'open' }>): Promise<void> {
+  open(effect: Extract<Effect, { type: 'open' }>): Promise<void> {
+    this.#opening.set(effect.subscription, effect);
+    return this.#line.run(() => this.#open(effect));
+  }
+
+  async #open(effect: Extract<Effect, { type: 'open' }>): Promise<void> {
     const { subscription, space: id, from, filter } = effect;
+    // Dropped before its turn came: whoever subscribes and unsubscribes without end costs nothing more than that.
+    if (this.#opening.get(subscription) !== effect) return;
     const nowMs = this.#host.nowMs();
     const isMember = (space: Space): boolean => space.roleOf(this.#host.device()) !== null;
-    this.#opening.set(subscription, effect);
     try {
       const space = this.#host.space(id);
       if (!space || !isMember(space)) throw new TidelogError('unknown-space');
-      const { position, known } = await space.openFor(from);
+      // It may offer us nothing: who was let in on one branch is a stranger by the other.
+      this.#host.tellForks(space);
+      const { epoch } = space;
+      const { position, known } = await space.openFor(from, this.#host.device());
       if (this.#opening.get(subscription) !== effect) return;
       // Revoked meanwhile? It was no follower yet, so `refuse` passed it over.
       if (!isMember(space)) throw new TidelogError('unknown-space');
       this.#opening.delete(subscription);
-      this.#bySubscription.set(subscription, { space, filter, known, isLive: false, held: null, isDue: false });
+      this.#bySubscription.set(subscription, { space, filter, known, epoch, isLive: false, held: null, isDue: false });
       // Before this it lacks nothing, also where its ACK was lost with an earlier connection.
-      space.noteAcked(this.#host.device(), position);
+      space.noteAcked(this.#host.device(), position, epoch);
       this.#host.dispatch({ type: 'accepted', subscription, position, nowMs });
     } catch (thrown) {
       if (!(thrown instanceof TidelogError)) throw thrown;
-      if (ERRORS[thrown.code].close !== null) throw thrown;
+      // A fork isn't theirs alone to answer for: they are told, and ask for what shows it.
+      if (ERRORS[thrown.code].close !== null && thrown.code !== 'fork') throw thrown;
       if (this.#opening.get(subscription) !== effect) return;
       this.#host.dispatch({ type: 'rejected', subscription, error: thrown, nowMs });
     }
   }
 
-  async read(subscription: number, after: number): Promise<void> {
+  read(subscription: number, after: number): Promise<void> {
     const follower = this.#bySubscription.get(subscription);
-    if (!follower) return;
+    return follower ? this.#line.run(() => this.#read(subscription, follower, after)) : Promise.resolve();
+  }
+
+  async #read(subscription: number, follower: Follower, after: number): Promise<void> {
+    // It may have ended, and its number may stand for another.
+    const isThere = (): boolean => this.#bySubscription.get(subscription) === follower;
+    if (!isThere()) return;
     const { space, known, filter } = follower;
     let batch: OutgoingBatch | null;
     for (;;) {
@@ -87,6 +112,13 @@ export class Followers {
       if (batch === null || !follower.isLive || batch.rawBytes > EMPTY_RAW_BYTES_MAX) break;
       if (follower.held === null) this.#hold(follower);
       follower.held = batch;
+    }
+    if (!isThere()) return;
+    if (!equal(space.epoch, follower.epoch)) {
+      // Made anew under it.
+      const error = new TidelogError('cursor-epoch');
+      this.#host.dispatch({ type: 'rejected', subscription, error, nowMs: this.#host.nowMs() });
+      return;
     }
     if (batch === null && follower.isDue) batch = follower.held;
     if (batch !== null) {
@@ -112,6 +144,12 @@ export class Followers {
     const accepted = new Set<CodecNumber>([CODEC.NONE]);
     if (this.#host.remote()?.capabilities.includes('zstd')) accepted.add(CODEC.ZSTD);
     return accepted;
+  }
+
+  /** They have it up to there on their disk: of the log that their subscription is of, which may have been made anew meanwhile. */
+  acked(subscription: number, last: number): void {
+    const follower = this.#bySubscription.get(subscription);
+    follower?.space.noteAcked(this.#host.device(), last, follower.epoch);
   }
 
   /** They sent these themselves. */

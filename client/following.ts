@@ -3,7 +3,7 @@
  * once than memory allows, and where we are in each.
  */
 import { equal, toHex } from '../protocol/bytes.ts';
-import { CREDIT_BYTES_DEFAULT } from '../protocol/constants.ts';
+import { BATCH_DATA_BYTES_MAX, CREDIT_BYTES_DEFAULT } from '../protocol/constants.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import type { BatchMessage, Hello, SpaceState, StartsFrom } from '../protocol/messages.ts';
 import type { Effect, SessionEvent } from '../protocol/session.ts';
@@ -17,6 +17,10 @@ export interface FollowingHost {
   /** The other side's key. */
   device(): Uint8Array;
   closed(): boolean;
+  /** May others bring so many bytes more? */
+  hasRoom(bytes: number): boolean;
+  /** So many bytes are on their way into a log; negative: they are there, or let go. */
+  arriving(bytes: number): void;
   nowMs(): number;
   /** The wall clock, µs. */
   nowUs(): number;
@@ -24,12 +28,20 @@ export interface FollowingHost {
   /** A space that they offer and that isn't here: taken, or null. */
   adopt(offered: SpaceState): Promise<Space | null>;
   dispatch(event: SessionEvent): void;
+  /** All that are known, once on this connection. */
+  tellForks(space: Space): void;
   /** Work that goes on by itself; what it throws ends the connection. */
   later(work: Promise<void>): void;
   /** They have these chains up to these seqs: to them as our followers we needn't send that. */
   hasAlready(space: Space, heads: Iterable<{ readonly chain: Uint8Array; readonly seq: number }>): void;
   /** Greeted, or caught up: whoever waits for that looks again. */
   progressed(): void;
+}
+
+/** The spaces that they have. `time`: of the HELLO that says so, µs; null when one is looked through again. */
+interface Offer {
+  readonly spaces: readonly SpaceState[];
+  readonly time: number | null;
 }
 
 /** Unpacked bytes of batches that are being taken in at once: small data may unpack to much. */
@@ -59,8 +71,21 @@ export class Following {
   readonly #noting = new Set<string>();
   /** Space (hex) → caught up with them at least once. */
   readonly #caughtUp = new Set<string>();
+  /** Spaces (hex) of which something came. */
+  readonly #begun = new Set<string>();
+  /** Spaces (hex) of which nothing more is taken, because there is no room for it. */
+  readonly #full = new Set<string>();
+  /** Subscriptions that were given up for that: what still comes on them is let go, unacknowledged, and no cursor moves. */
+  readonly #givenUp = new Set<number>();
   /** Their clock less ours, ms. */
   clockSkewMs: number | null = null;
+
+  /** What they offered last, while there is something to be dealt with. */
+  #offer: Offer | null = null;
+  /** While it is: something came of a space of theirs for the first time. */
+  #hasBegun = false;
+  /** The last of which not every space was taken. */
+  #leftOver: Offer | null = null;
 
   constructor(host: FollowingHost) {
     this.#host = host;
@@ -70,19 +95,52 @@ export class Following {
     return this.#caughtUp.has(hex);
   }
 
-  async onGreeted(hello: Hello): Promise<void> {
-    this.#takeHeads(hello.spaces, hello.time);
-    for (const offered of hello.spaces) {
+  onGreeted({ spaces, time }: Hello): Promise<void> {
+    return this.#onOffer({ spaces, time });
+  }
+
+  /** Of many that come while one is dealt with only the last is: each says all that there is to say, and may name hundreds of spaces. */
+  async #onOffer(offer: Offer): Promise<void> {
+    const isWorking = this.#offer !== null;
+    this.#offer = offer;
+    if (isWorking) return;
+    try {
+      for (let next: Offer | null = null; next !== this.#offer;) {
+        next = this.#offer;
+        this.#hasBegun = false;
+        await this.#takeOffer(next);
+        if (this.#hasBegun && next === this.#offer) this.#offer = this.#leftOver ?? next;
+      }
+    } finally {
+      this.#offer = null;
+    }
+  }
+
+  async #takeOffer(offer: Offer): Promise<void> {
+    if (offer.time !== null) this.#takeHeads(offer.spaces, offer.time);
+    this.#leftOver = null;
+    for (const offered of offer.spaces) {
+      // Also in the middle: what is taken is followed on this line.
+      if (this.#host.closed()) return;
       const space = this.#host.space(offered.space) ?? (await this.#host.adopt(offered));
+      if (!space) this.#leftOver = { spaces: offer.spaces, time: null };
       if (this.#host.closed() || !space) continue;
       if (!this.heads.has(space.hex)) this.heads.set(space.hex, offered);
       // Noted before anything is awaited: a second HELLO may come right behind the first.
       if (this.#followed.has(space.hex)) continue;
       this.#followed.add(space.hex);
       if (offered.head - space.head > MUCH_ENTRIES) space.expectMuch();
+      this.#host.tellForks(space);
       await this.#follow(space, offered.epoch, null);
     }
     this.#host.progressed();
+  }
+
+  /** There may be a place now for another that they offered. */
+  #onBegun(space: Space): void {
+    this.#begun.add(space.hex);
+    if (this.#offer) this.#hasBegun = true;
+    else if (this.#leftOver) this.#host.later(this.#onOffer(this.#leftOver));
   }
 
   async #follow(space: Space, epoch: Uint8Array, instead: StartsFrom | null): Promise<void> {
@@ -96,8 +154,42 @@ export class Following {
     const space = this.#host.space(spaceId);
     if (!space) throw new Error('a subscription of ours is for a space that is not here');
     this.#host.counters.batchesIn++;
+    if (this.#givenUp.has(subscription)) return;
+    if (!this.#host.hasRoom(message.data.length)) return this.#giveUp(subscription, space);
+    this.#host.arriving(message.data.length);
     this.#batches.push({ subscription, space, message });
     this.#ingestWhatFits();
+  }
+
+  // ---- when there is no room
+
+  /** No space of theirs is taken in any further. The connection stays: we go on serving them, and they would only come again. */
+  #giveUp(subscription: number, space: Space): void {
+    this.#givenUp.add(subscription);
+    this.#full.add(space.hex);
+    countRefusal(this.#host.counters, 'quota-exceeded');
+    this.#host.dispatch({ type: 'unsubscribe', subscription, nowMs: this.#host.nowMs() });
+    this.#host.progressed();
+  }
+
+  isFull(hex: string): boolean {
+    return this.#full.has(hex);
+  }
+
+  get fullSpaces(): number {
+    return this.#full.size;
+  }
+
+  /** Goes on from where it was given up, once there is room. */
+  resume(): void {
+    if (this.#full.size === 0 || !this.#host.hasRoom(BATCH_DATA_BYTES_MAX)) return;
+    const full = [...this.#full];
+    this.#full.clear();
+    for (const hex of full) {
+      const offered = this.heads.get(hex);
+      const space = offered && this.#host.space(offered.space);
+      if (space) this.#host.later(this.#follow(space, offered.epoch, null));
+    }
   }
 
   #ingestWhatFits(): void {
@@ -120,6 +212,7 @@ export class Following {
       const ingested = await this.#read(space, message);
       if (ingested) {
         const { added, duplicates } = await ingested.done;
+        if (!this.#begun.has(space.hex)) this.#onBegun(space);
         counters.entriesReceived += added;
         counters.duplicates += duplicates;
       } else {
@@ -129,6 +222,7 @@ export class Following {
       }
     } finally {
       this.#ingestingRawBytes -= message.rawBytes;
+      this.#host.arriving(-message.data.length);
     }
     this.#host.dispatch({
       type: 'stored',
@@ -179,20 +273,25 @@ export class Following {
   }
 
   /** A cursor that they no longer take is replaced by the vector; anything else that ends a subscription stays ended until they greet again. */
-  onEnded({ space: id, fault }: Extract<Effect, { type: 'ended' }>): void {
+  onEnded({ subscription, space: id, fault }: Extract<Effect, { type: 'ended' }>): void {
+    this.#givenUp.delete(subscription);
     const space = this.#host.space(id);
     if (!space || fault === null) return;
+    // What follows it begins anew, and would be followed a second time once there is room.
+    this.#full.delete(space.hex);
     countRefusal(this.#host.counters, fault.code);
     // What they can't serve they won't on this connection, however often they greet.
     if (fault.code === 'bad-request') return;
     this.#followed.delete(space.hex);
+    const { chain } = fault.detail;
+    if (fault.code === 'fork' && typeof chain === 'string') space.suspect(this.#host.device(), chain);
     // Once: one that refuses whatever it is asked would be sent the whole vector again and again.
-    if (!fault.code.startsWith('cursor-') || this.#refusedCursor.has(space.hex)) return;
+    if (!(fault.code.startsWith('cursor-') || fault.code === 'fork') || this.#refusedCursor.has(space.hex)) return;
     this.#refusedCursor.add(space.hex);
     const epoch = this.heads.get(space.hex)?.epoch;
     if (!epoch) return;
     this.#followed.add(space.hex);
-    this.#host.later(this.#follow(space, epoch, space.vector()));
+    this.#host.later(this.#follow(space, epoch, fault.code === 'fork' ? null : space.vector()));
   }
 
   #takeHeads(spaces: readonly SpaceState[], timeUs: number): void {
@@ -224,6 +323,6 @@ export class Following {
   }
 
   end(): void {
-    this.#batches.length = 0;
+    for (const { message } of this.#batches.splice(0)) this.#host.arriving(-message.data.length);
   }
 }

@@ -1,15 +1,17 @@
 /** Reading a space's log as a person or a program does: by cursors that are text, commit by commit. Connections read it batch by batch; see exchange.ts. */
 import { decodeKnownBody } from '../protocol/body.ts';
-import { equal, fromHex, toHex } from '../protocol/bytes.ts';
+import { fromHex, toHex } from '../protocol/bytes.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import type { Filter } from '../protocol/messages.ts';
 import type { DeviceNames } from './device-names.ts';
+import { readBack } from './log-back.ts';
 import type { LogEntry } from './replica/entry.ts';
 import type { Log } from './replica/log.ts';
+import { checkEpoch, ofOneLog } from './replica/moving.ts';
 import type { View } from './replica/view.ts';
 import type { Signal } from './signal.ts';
-import type { LoggedCommit, LogOptions } from './views.ts';
+import type { LoggedCommit, LogOptions, NewestOptions } from './views.ts';
 
 export class History {
   readonly #view: View;
@@ -41,29 +43,40 @@ export class History {
 
   /** Throws the typed cursor errors. */
   checkCursor(epoch: Uint8Array, seq: number): void {
+    checkEpoch(this.#view, epoch);
     const { storedHead: head } = this.#view;
-    const detail = { epoch: toHex(this.#view.epoch), floor: 0, head };
-    if (!equal(epoch, this.#view.epoch))
-      throw new TidelogError('cursor-epoch', `the epoch here is ${detail.epoch}`, detail);
-    if (seq > head) throw new TidelogError('cursor-too-new', `${seq}, and the log ends at ${head}`, detail);
+    if (seq <= head) return;
+    const detail = { epoch: toHex(epoch), floor: 0, head };
+    throw new TidelogError('cursor-too-new', `${seq}, and the log ends at ${head}`, detail);
   }
 
   async *commits(options: LogOptions): AsyncGenerator<LoggedCommit> {
     const { after = '0', subject, prefix, live = false, signal } = options;
     let position = this.positionOf(after);
+    const { epoch } = this.#view;
     const filter: Filter | null =
       subject !== undefined ? { kind: 'subject', subject } : prefix ? { kind: 'prefix', prefix } : null;
     for (;;) {
       const { storedHead: head } = this.#view;
       const seen = this.#appended.count;
-      for await (const commit of this.#logged(filter, position)) {
-        signal?.throwIfAborted();
-        position = commit.position;
-        yield commit.logged;
+      try {
+        for await (const commit of this.#logged(filter, position)) {
+          signal?.throwIfAborted();
+          // Made anew under the reader: it says so, instead of passing over something.
+          this.checkCursor(epoch, 0);
+          position = commit.position;
+          yield commit.logged;
+        }
+      } catch (thrown) {
+        // What looks damaged then may be of two logs.
+        this.checkCursor(epoch, 0);
+        throw thrown;
       }
+      this.checkCursor(epoch, 0);
       position = Math.max(position, head);
       if (!live) return;
       await this.#appended.until(() => this.#appended.count !== seen, signal);
+      this.checkCursor(epoch, 0);
     }
   }
 
@@ -79,15 +92,45 @@ export class History {
       return;
     }
     for await (const entry of this.#log.after(after)) {
-      if (entry.kind === 'gap') continue;
-      const place = this.#loggedPlace(entry, names);
-      if (entry.kind === 'erased') {
-        yield { position: entry.position, logged: { ...place, time: null, changes: [], erased: true } };
-      } else {
-        const { time, changes } = decodeKnownBody(entry.body);
-        yield { position: entry.position, logged: { ...place, time, changes, erased: false } };
-      }
+      if (entry.kind !== 'gap') yield { position: entry.position, logged: this.#loggedEntry(entry, names) };
     }
+  }
+
+  /** Newest first, from before a cursor or the end of the log. Throws `bad-cursor`, and the typed cursor errors. */
+  async newest({
+    before,
+    limit,
+    subject,
+    device,
+  }: NewestOptions): Promise<{ items: LoggedCommit[]; next: string | null }> {
+    const options = {
+      before: before === undefined ? this.#view.storedHead + 1 : this.positionOf(before),
+      limit,
+      ...(subject !== undefined && { subject }),
+      ...(device !== undefined && { device: toHex(device) }),
+    };
+    return ofOneLog(this.#view, this.#view.epoch, async () => {
+      const names = await this.#names.all();
+      const { entries, next } = await readBack(this.#log, options);
+      return {
+        items: entries.map((entry) => this.#loggedEntry(entry, names)),
+        next: next === null ? null : this.cursorOf(next),
+      };
+    });
+  }
+
+  /** Throws `not-found`. */
+  async at(position: number): Promise<LoggedCommit> {
+    const { entries } = await readBack(this.#log, { before: position + 1, limit: 1 });
+    if (entries[0]?.position !== position) throw new TidelogError('not-found', `no commit at position ${position}`);
+    return this.#loggedEntry(entries[0], await this.#names.all());
+  }
+
+  #loggedEntry(entry: LogEntry, names: ReadonlyMap<string, string>): LoggedCommit {
+    const place = this.#loggedPlace(entry, names);
+    if (entry.kind !== 'commit') return { ...place, time: null, changes: [], erased: true };
+    const { time, changes } = decodeKnownBody(entry.body);
+    return { ...place, time, changes, erased: false };
   }
 
   #loggedPlace(

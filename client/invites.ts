@@ -9,7 +9,7 @@ import { TidelogError } from '../protocol/errors.ts';
 import type { Role } from '../protocol/membership.ts';
 import { decodeTrusted, encode } from '../protocol/msgpack.ts';
 import { pairProof } from '../protocol/pair-link.ts';
-import type { Store } from './store.ts';
+import { held, type Store } from './store.ts';
 
 export type InviteState = 'open' | 'used' | 'expired' | 'dead' | 'cancelled';
 
@@ -37,6 +37,11 @@ function inviteKey(id: string): Uint8Array {
   return utf8(`invite/${id}`);
 }
 
+export interface Redeemed {
+  readonly invite: InviteRecord;
+  readonly isAgain: boolean;
+}
+
 export class Invites {
   readonly #crypto: Crypto;
   readonly #random: RandomBytes;
@@ -53,32 +58,38 @@ export class Invites {
 
   static async open(crypto: Crypto, random: RandomBytes, store: Store, nowMs: () => number): Promise<Invites> {
     const invites = new Invites(crypto, random, store, nowMs);
-    const end = utf8('invite0');
-    for (const [, bytes] of await store.scan('meta', { gte: KEY_PREFIX, lt: end, limit: INVITES_MAX })) {
-      const invite = decodeTrusted(bytes) as InviteRecord;
-      invites.#byId.set(invite.id, invite);
-    }
+    await invites.load();
     return invites;
+  }
+
+  async load(): Promise<void> {
+    const range = { gte: KEY_PREFIX, lt: utf8('invite0'), limit: INVITES_MAX };
+    const found = (await this.#store.scan('meta', range)).map(([, bytes]) => decodeInvite(bytes));
+    this.#byId.clear();
+    for (const invite of found) this.#byId.set(invite.id, invite);
   }
 
   async create(space: string, role: Role, lifeMs = INVITE_LIFE_MS): Promise<InviteRecord> {
     if (!Number.isSafeInteger(lifeMs) || lifeMs < 1000 || lifeMs > 30 * 24 * 3600_000) {
       throw new TidelogError('bad-argument', 'an invite lives between one second and 30 days');
     }
-    await this.#forget();
-    if (this.#byId.size >= INVITES_MAX) throw new TidelogError('too-many', 'invites');
-    const invite: InviteRecord = {
-      id: toHex(this.#random(INVITE_ID_BYTES)),
-      secret: this.#random(INVITE_SECRET_BYTES),
-      space,
-      role,
-      expiresMs: this.#nowMs() + lifeMs,
-      wrong: 0,
-      state: 'open',
-      usedBy: null,
-    };
-    await this.#save(invite);
-    return invite;
+    // What is in memory is read anew when the lead comes back to a tab, and would be without one that is on its way to the disk.
+    return held(this.#store, async () => {
+      await this.#forget();
+      if (this.#byId.size >= INVITES_MAX) throw new TidelogError('too-many', 'invites');
+      const invite: InviteRecord = {
+        id: toHex(this.#random(INVITE_ID_BYTES)),
+        secret: this.#random(INVITE_SECRET_BYTES),
+        space,
+        role,
+        expiresMs: this.#nowMs() + lifeMs,
+        wrong: 0,
+        state: 'open',
+        usedBy: null,
+      };
+      await this.#save(invite);
+      return invite;
+    });
   }
 
   list(): InviteRecord[] {
@@ -89,41 +100,45 @@ export class Invites {
     return invite.state === 'open' && this.#nowMs() > invite.expiresMs ? 'expired' : invite.state;
   }
 
-  async cancel(id: string): Promise<void> {
-    const invite = this.#byId.get(id);
-    if (!invite) throw new TidelogError('invite-unknown');
-    await this.#save({ ...invite, state: 'cancelled' });
+  cancel(id: string): Promise<void> {
+    return held(this.#store, async () => {
+      const invite = this.#byId.get(id);
+      if (!invite) throw new TidelogError('invite-unknown');
+      await this.#save({ ...invite, state: 'cancelled' });
+    });
   }
 
   /**
    * Takes a proof. The invite is used up on disk before this resolves, so that it can't work for two devices; the one that has used it may ask again.
    * Throws `invite-unknown`, `invite-expired`, `invite-used`, `invite-dead`, `invite-wrong-secret`.
    */
-  async redeem(
+  redeem(
     id: Uint8Array,
     proof: Uint8Array,
     handshakeHash: Uint8Array,
     joiner: Uint8Array,
     joinerId: string,
-  ): Promise<{ readonly invite: InviteRecord; readonly isAgain: boolean }> {
-    const invite = this.#byId.get(toHex(id));
-    if (!invite || invite.state === 'cancelled') throw new TidelogError('invite-unknown');
-    const isRight = equalConstantTime(proof, pairProof(this.#crypto, invite.secret, handshakeHash, joiner));
-    if (invite.state === 'used') {
-      // The answer may have been lost on its way, or this process may have died before it had let the device in.
-      if (isRight && invite.usedBy === joinerId) return { invite, isAgain: true };
-      throw new TidelogError('invite-used');
-    }
-    if (invite.state === 'dead') throw new TidelogError('invite-dead');
-    if (this.stateOf(invite) === 'expired') throw new TidelogError('invite-expired');
-    if (!isRight) {
-      const wrong = invite.wrong + 1;
-      await this.#save({ ...invite, wrong, state: wrong >= INVITE_WRONG_MAX ? 'dead' : 'open' });
-      throw new TidelogError('invite-wrong-secret');
-    }
-    const used: InviteRecord = { ...invite, state: 'used', usedBy: joinerId };
-    await this.#save(used);
-    return { invite: used, isAgain: false };
+  ): Promise<Redeemed> {
+    return held(this.#store, async () => {
+      const invite = this.#byId.get(toHex(id));
+      if (!invite || invite.state === 'cancelled') throw new TidelogError('invite-unknown');
+      const isRight = equalConstantTime(proof, pairProof(this.#crypto, invite.secret, handshakeHash, joiner));
+      if (invite.state === 'used') {
+        // The answer may have been lost on its way, or this process may have died before it had let the device in.
+        if (isRight && invite.usedBy === joinerId) return { invite, isAgain: true };
+        throw new TidelogError('invite-used');
+      }
+      if (invite.state === 'dead') throw new TidelogError('invite-dead');
+      if (this.stateOf(invite) === 'expired') throw new TidelogError('invite-expired');
+      if (!isRight) {
+        const wrong = invite.wrong + 1;
+        await this.#save({ ...invite, wrong, state: wrong >= INVITE_WRONG_MAX ? 'dead' : 'open' });
+        throw new TidelogError('invite-wrong-secret');
+      }
+      const used: InviteRecord = { ...invite, state: 'used', usedBy: joinerId };
+      await this.#save(used);
+      return { invite: used, isAgain: false };
+    });
   }
 
   async #save(invite: InviteRecord): Promise<void> {
@@ -137,6 +152,17 @@ export class Invites {
     for (const { id } of old) this.#byId.delete(id);
     await this.#store.write(old.map(({ id }) => ({ table: 'meta', key: inviteKey(id), value: null })));
   }
+}
+
+function decodeInvite(bytes: Uint8Array): InviteRecord {
+  try {
+    const invite = decodeTrusted(bytes) as InviteRecord;
+    if (typeof invite.id === 'string' && invite.secret instanceof Uint8Array && typeof invite.expiresMs === 'number')
+      return invite;
+  } catch {
+    // Said below, as of one that can be read and is something else.
+  }
+  throw new TidelogError('data-damaged', 'an invite is not what was written');
 }
 
 /** A device that asked to be let in without an invite. */
@@ -158,19 +184,24 @@ const PENDING_MAX = 50;
 export class PendingDevices {
   readonly #byId = new Map<string, PendingDevice>();
 
-  /** Gives whether it is news: the same device by another line shows other digits. */
-  add(pending: PendingDevice): boolean {
+  /** `isNews`: the same device by another line shows other digits. `dropped`: who had to make room. */
+  add(pending: PendingDevice): { readonly isNews: boolean; readonly dropped: PendingDevice | null } {
     const before = this.#byId.get(pending.id);
     this.#byId.delete(pending.id);
     // Whoever asks now has a person waiting beside it; the one that asked first has waited longest in vain.
-    const [oldest] = this.#byId.keys();
-    if (this.#byId.size >= PENDING_MAX && oldest !== undefined) this.#byId.delete(oldest);
+    const [oldest] = this.#byId.values();
+    const dropped = this.#byId.size >= PENDING_MAX && oldest !== undefined ? oldest : null;
+    if (dropped) this.#byId.delete(dropped.id);
     this.#byId.set(pending.id, pending);
-    return before?.digits !== pending.digits;
+    return { isNews: before?.digits !== pending.digits, dropped };
   }
 
   list(): PendingDevice[] {
     return [...this.#byId.values()];
+  }
+
+  has(id: string): boolean {
+    return this.#byId.has(id);
   }
 
   /** Throws `unknown-device`. */

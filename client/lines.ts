@@ -30,6 +30,7 @@ export class Lines {
   /** Device (hex) → settles when the connection that is being made to it has greeted, or failed. */
   readonly #greetings = new Map<string, Promise<void>>();
   #closed = false;
+  #isPaused = false;
 
   constructor(host: Omit<ConnectionHost, 'onEstablished' | 'onClosed'>, book: AddressBook, events: LinesEvents) {
     this.#host = {
@@ -96,11 +97,11 @@ export class Lines {
       transport.close(1000, '');
       return faster;
     }
-    // Closed, or given up, while it was dialled: nobody would close what is opened now.
-    if (this.#closed || signal?.aborted) {
+    // Closed, paused, or given up, while it was dialled: nobody would close what is opened now.
+    if (this.#closed || this.#isPaused || signal?.aborted) {
       transport.close(1000, '');
       signal?.throwIfAborted();
-      throw new TidelogError('closed');
+      throw this.#closed ? new TidelogError('closed') : linesElsewhere();
     }
     const connection = this.#start(transport, { initiator: true, intent, expectedDevice });
     if (intent.kind === 'pair') return connection;
@@ -164,6 +165,7 @@ export class Lines {
    * asked. Without it any device that is known is welcome.
    */
   keep(url: string, device: Uint8Array | null = null): void {
+    if (this.#isPaused) return;
     if (device) {
       this.#deviceByUrl.set(url, device);
       this.#expectedByUrl.set(url, device);
@@ -202,7 +204,7 @@ export class Lines {
 
   #onClosed(connection: Connection, error: TidelogError | null): void {
     this.#connections.delete(connection);
-    if (connection.established && !this.#closed && this.#host.isKnown(connection.device)) {
+    if (connection.established && !this.#closed && !this.#isPaused && this.#host.isKnown(connection.device)) {
       const name = connection.remote?.name || this.#book.get(connection.device).name;
       this.#book.update(connection.device, { lastSeenMs: wallMs(this.#host.platform), name }).catch(() => {});
     }
@@ -214,8 +216,12 @@ export class Lines {
     for (const connection of this.#connections) connection.tick();
   }
 
-  get closed(): boolean {
-    return this.#closed;
+  /** Another peer of this device has the lines from now on, or no longer. What was dialled is forgotten. */
+  set paused(isPaused: boolean) {
+    this.#isPaused = isPaused;
+    if (!isPaused) return;
+    this.#dialer.close();
+    for (const connection of this.#connections) connection.close(linesElsewhere());
   }
 
   close(): void {
@@ -223,4 +229,8 @@ export class Lines {
     this.#dialer.close();
     for (const connection of this.#connections) connection.close(new TidelogError('shutting-down'));
   }
+}
+
+function linesElsewhere(): TidelogError {
+  return new TidelogError('shutting-down', 'another tab of this device has its lines from now on');
 }

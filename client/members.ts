@@ -1,4 +1,7 @@
-/** Changes of a space's members, as commits on `~devices/<ID>`. Each checks first what an owner would regret. */
+/**
+ * Changes of a space's members, as commits on `~devices/<ID>`. Each checks first what an owner would regret; and again when its turn to be written has come: of
+ * two at once each may be fine by itself, and both together leave no owner.
+ */
 import { DEVICES_PREFIX } from '../protocol/constants.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
 import { checkDeviceKey } from '../protocol/ed25519.ts';
@@ -8,9 +11,16 @@ import { isRole, type Role } from '../protocol/membership.ts';
 import { isName, type Value } from '../protocol/value.ts';
 import type { Space } from './space.ts';
 
-async function setOnDevice(space: Space, device: Uint8Array, values: Readonly<Record<string, Value>>): Promise<void> {
+/** `check`: now, and again when its turn has come. */
+async function setOnDevice(
+  space: Space,
+  device: Uint8Array,
+  values: Readonly<Record<string, Value>>,
+  check: () => void,
+): Promise<void> {
+  check();
   const subject = `${DEVICES_PREFIX}${formatDeviceId(device)}`;
-  await space.commitReserved([{ subject, ops: { set: values } }]).stored;
+  await space.commitReserved([{ subject, ops: { set: values } }], check).stored;
 }
 
 function mustBeOwner(space: Space): void {
@@ -30,17 +40,35 @@ function mustLeaveAnOwner(space: Space, device: Uint8Array): void {
   if (space.roleOf(device) === 'owner' && others.length === 0) throw new TidelogError('last-owner');
 }
 
+/** An owner's key that no device runs with: it lies on paper until the other owners are lost. Throws what addMember throws. */
+export async function addRecoveryKey(space: Space, device: Uint8Array, name: string): Promise<void> {
+  const check = (): void => {
+    mustBeOwner(space);
+    if (space.roleOf(device) !== null) throw new TidelogError('bad-argument', 'it is a member already');
+    mustBeAddable(space, device, name);
+  };
+  await setOnDevice(space, device, { role: 'owner', name, recovery: true }, check);
+}
+
 /** Writes nothing where the device has that role and name already. */
 export async function addMember(space: Space, device: Uint8Array, member: { name: string; role: Role }): Promise<void> {
   mustBeOwner(space);
   const { name, role } = member;
   if (!isRole(role)) throw new TidelogError('bad-role', JSON.stringify(role));
+  mustBeAddable(space, device, name);
+  if (space.roleOf(device) === role && (name === '' || (await space.nameOf(device)) === name)) return;
+  const check = (): void => {
+    mustBeOwner(space);
+    mustBeAddable(space, device, name);
+    mustLeaveAnOwnerUnless(space, device, role);
+  };
+  await setOnDevice(space, device, name === '' ? { role } : { role, name }, check);
+}
+
+function mustBeAddable(space: Space, device: Uint8Array, name: string): void {
   if (!isName(name)) throw new TidelogError('bad-argument', 'a name is at most 64 bytes of text');
   if (!checkDeviceKey(device)) throw new TidelogError('bad-key', toHex(device));
   if (space.isRevoked(device)) throw new TidelogError('device-revoked', formatDeviceId(device));
-  if (space.roleOf(device) === role && (name === '' || (await space.nameOf(device)) === name)) return;
-  mustLeaveAnOwnerUnless(space, device, role);
-  await setOnDevice(space, device, name === '' ? { role } : { role, name });
 }
 
 function mustLeaveAnOwnerUnless(space: Space, device: Uint8Array, role: Role): void {
@@ -48,24 +76,30 @@ function mustLeaveAnOwnerUnless(space: Space, device: Uint8Array, role: Role): v
 }
 
 export async function renameMember(space: Space, device: Uint8Array, name: string): Promise<void> {
-  mustBeOwner(space);
-  mustBeMember(space, device);
-  if (!isName(name) || name === '') throw new TidelogError('bad-argument', 'a name is 1 to 64 bytes of text');
-  await setOnDevice(space, device, { name });
+  const check = (): void => {
+    mustBeOwner(space);
+    mustBeMember(space, device);
+    if (!isName(name) || name === '') throw new TidelogError('bad-argument', 'a name is 1 to 64 bytes of text');
+  };
+  await setOnDevice(space, device, { name }, check);
 }
 
 export async function setMemberRole(space: Space, device: Uint8Array, role: Role): Promise<void> {
-  mustBeOwner(space);
-  mustBeMember(space, device);
-  if (!isRole(role)) throw new TidelogError('bad-role', JSON.stringify(role));
-  mustLeaveAnOwnerUnless(space, device, role);
-  await setOnDevice(space, device, { role });
+  const check = (): void => {
+    mustBeOwner(space);
+    mustBeMember(space, device);
+    if (!isRole(role)) throw new TidelogError('bad-role', JSON.stringify(role));
+    mustLeaveAnOwnerUnless(space, device, role);
+  };
+  await setOnDevice(space, device, { role }, check);
 }
 
 /** What counts of it is what is here now: the last seq of each of its chains. */
 export async function revokeMember(space: Space, device: Uint8Array): Promise<void> {
-  mustBeOwner(space);
-  mustBeMember(space, device);
-  mustLeaveAnOwner(space, device);
-  await setOnDevice(space, device, { revoked: space.chainsOf(device) });
+  const check = (): void => {
+    mustBeOwner(space);
+    mustBeMember(space, device);
+    mustLeaveAnOwner(space, device);
+  };
+  await setOnDevice(space, device, { revoked: space.chainsOf(device) }, check);
 }

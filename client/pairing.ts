@@ -134,8 +134,11 @@ export class Pairing {
         address,
         sinceMs: wallMs(platform),
       };
-      const isNews = this.#pending.add(pending);
+      const { isNews, dropped } = this.#pending.add(pending);
       connection.answerPending();
+      // Who isn't on the list any more waits for nothing, and would hold its connection for ever.
+      for (const other of dropped ? [...this.#linesTo(dropped.device)] : [])
+        other.refuse(new TidelogError('too-many', 'devices that ask to be let in'));
       // A stranger may ask as often as it likes, and each event is a line in a log.
       if (isNews) onEvent({ type: 'pending', pending });
       return;
@@ -152,7 +155,13 @@ export class Pairing {
       const before = isAgain ? space.roleOf(device) : null;
       const role = before ?? invite.role;
       if (before === null) await this.#letIn(space, device, pair.name, role);
-      connection.answerPaired({ space: space.id, spaceName: space.name, role });
+      const paired = { space: space.id, spaceName: space.name, role };
+      connection.answerPaired(paired);
+      // Its line was cut while it was let in, and it has asked by another since: nobody need approve that.
+      if (this.#pending.has(deviceId)) {
+        this.#pending.take(deviceId);
+        for (const other of this.#linesTo(device)) if (other !== connection) other.answerPaired(paired);
+      }
       if (before === null) onEvent({ type: 'paired', device: deviceId, name: pair.name, digits, space, role });
     } catch (thrown) {
       if (!(thrown instanceof TidelogError)) throw thrown;
@@ -236,7 +245,7 @@ export class Pairing {
     link: PairInvite | null,
     options: JoinOptions,
   ): Promise<Joined> {
-    const { book, spaces, lines, only } = this.#context;
+    const { book, spaces, lines, only, platform } = this.#context;
     const { signal, merge = false, onDigits, onPending } = options;
     const answer = Promise.withResolvers<{ paired: Paired; space: Space }>();
     let connection: Connection | null = null;
@@ -254,7 +263,12 @@ export class Pairing {
         if (link && !equal(paired.space, link.space))
           throw new TidelogError('wrong-space', 'it let us into another space than the link says');
         const device = connection!.device;
-        await book.update(device, { trusted: true, address, name: book.get(device).name });
+        await book.update(device, {
+          trusted: true,
+          address,
+          name: book.get(device).name,
+          lastSeenMs: wallMs(platform),
+        });
         for (const other of link?.addresses.toReversed() ?? []) await book.update(device, { address: other });
         await book.update(device, { address });
         answer.resolve({ paired, space: await spaces.join(paired.space, paired.spaceName, only, paired.role) });

@@ -1,6 +1,5 @@
 /** Reading a space's resources: one, a list, those in conflict, all of them as lines. */
 import type { Change, Ops } from '../protocol/body.ts';
-import { fromUtf8 } from '../protocol/bytes.ts';
 import type { Crypto } from '../protocol/crypto.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
 import { TidelogError } from '../protocol/errors.ts';
@@ -17,10 +16,11 @@ import {
 import type { Value } from '../protocol/value.ts';
 import { changeToJson, checkSubject } from './changes.ts';
 import type { DeviceNames } from './device-names.ts';
+import { isStillNumber } from './replica/moving.ts';
 import { etagOf, scanState } from './replica/state.ts';
 import type { View } from './replica/view.ts';
-import type { Store } from './store.ts';
-import { spaceEnd, subjectKey } from './tables.ts';
+import type { MaybePromise, Store, StoreEntry } from './store.ts';
+import { keySubject, spaceEnd, subjectKey } from './tables.ts';
 import type { ConflictView, PropertyMeta, ResourceView } from './views.ts';
 
 export class Resources {
@@ -54,8 +54,8 @@ export class Resources {
     await this.#underway(subject);
     await this.#steady();
     if (!isReserved(subject)) this.#needState();
-    const bytes = await this.#store.get('state', subjectKey(this.#view.number, subject));
-    return bytes ? await this.#viewOf(subject, bytes) : null;
+    const { number } = this.#view;
+    return this.#show(subject, await this.#store.get('state', subjectKey(number, subject)), number);
   }
 
   async list(options: {
@@ -67,9 +67,10 @@ export class Resources {
     const items: ResourceView[] = [];
     await this.#steady();
     if (!isReserved(prefix)) this.#needState();
-    for await (const [subject, bytes] of scanState(this.#store, this.#view.number, prefix, after)) {
+    for await (const [subject, bytes, number] of scanState(this.#store, this.#view, prefix, after)) {
       if (items.length === limit) return { items, next: items.at(-1)?.subject ?? null };
-      items.push(await this.#viewOf(subject, bytes));
+      const shown = await this.#show(subject, bytes, number);
+      if (shown) items.push(shown);
     }
     return { items, next: null };
   }
@@ -79,15 +80,33 @@ export class Resources {
     if (this.#view.logOnly) throw new TidelogError('log-only');
   }
 
-  async #viewOf(subject: string, bytes: Uint8Array): Promise<ResourceView> {
-    const resource = decodeResource(bytes);
-    const names = await this.#names.all();
-    return {
-      subject,
-      value: resourceValue(resource),
-      etag: etagOf(this.#crypto, bytes),
-      meta: this.#metaOf(resource, names),
-    };
+  /** A row as it was read under a number, and anew where the log has been made anew by then: its chains have other numbers. */
+  async #show(subject: string, row: Uint8Array | undefined, numberRead: number): Promise<ResourceView | null> {
+    let [bytes, number] = [row, numberRead];
+    for (;;) {
+      if (bytes) {
+        const resource = decodeResource(bytes);
+        // Of a shared store: it may be of a chain that came while another wrote.
+        if (this.#store.shared && !this.#knowsChains(resource)) await this.#store.shared.catchUp();
+        const names = await this.#names.all();
+        if (number === this.#view.number)
+          return {
+            subject,
+            value: resourceValue(resource),
+            etag: etagOf(this.#crypto, bytes),
+            meta: this.#metaOf(resource, names),
+          };
+      } else if (await isStillNumber(this.#store, this.#view, number)) return null;
+      ({ number } = this.#view);
+      bytes = await this.#store.get('state', subjectKey(number, subject));
+    }
+  }
+
+  #knowsChains(resource: Resource): boolean {
+    const { chains } = this.#view;
+    const dots = [...resourceConflicts(resource).values()].flat().map(({ dot }) => dot);
+    for (const property of resource.values()) dots.push(propertyAuthor(property));
+    return dots.every(({ chain }) => chain < chains.length);
   }
 
   #metaOf(resource: Resource, names: ReadonlyMap<string, string>): Record<string, PropertyMeta> {
@@ -111,18 +130,25 @@ export class Resources {
   async conflicts(options: { after?: string; limit: number }): Promise<{ items: ConflictView[]; next: string | null }> {
     await this.#steady();
     this.#needState();
-    const { number } = this.#view;
     const { after, limit } = options;
-    const range = after === undefined ? { gte: subjectKey(number, '') } : { gt: subjectKey(number, after) };
-    const keys = await this.#store.scan('conflicts', { ...range, lt: spaceEnd(number), limit: limit + 1 });
+    const read = (number: number): MaybePromise<StoreEntry[]> => {
+      const range = after === undefined ? { gte: subjectKey(number, '') } : { gt: subjectKey(number, after) };
+      return this.#store.scan('conflicts', { ...range, lt: spaceEnd(number), limit: limit + 1 });
+    };
+    let number: number;
+    let keys: StoreEntry[];
+    do {
+      ({ number } = this.#view);
+      keys = await read(number);
+    } while (!(await isStillNumber(this.#store, this.#view, number)));
     const items: ConflictView[] = [];
     for (const [key] of keys.slice(0, limit)) {
-      const subject = fromUtf8(key.subarray(4));
+      const subject = keySubject('conflicts', key);
       for (const [property, { conflict }] of Object.entries((await this.get(subject))?.meta ?? {})) {
         if (conflict.length > 0) items.push({ subject, property, alternatives: conflict });
       }
     }
-    return { items, next: keys.length > limit ? fromUtf8(keys[limit - 1]![0].subarray(4)) : null };
+    return { items, next: keys.length > limit ? keySubject('conflicts', keys[limit - 1]![0]) : null };
   }
 
   async *export(prefix: string): AsyncGenerator<string> {
@@ -135,7 +161,7 @@ export class Resources {
   async *changes(prefix: string): AsyncGenerator<Change & { readonly bytes: number }> {
     await this.#steady();
     if (!isReserved(prefix)) this.#needState();
-    for await (const [subject, bytes] of scanState(this.#store, this.#view.number, prefix)) {
+    for await (const [subject, bytes] of scanState(this.#store, this.#view, prefix)) {
       const ops = resourceOps(decodeResource(bytes));
       if (ops) yield { subject, ops, bytes: bytes.length };
     }

@@ -10,32 +10,41 @@ import type { Change } from '../protocol/body.ts';
 import { equal, fromHex, toHex } from '../protocol/bytes.ts';
 import type { KeyPair } from '../protocol/crypto.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
-import { TidelogError } from '../protocol/errors.ts';
+import { asTidelogError, type TidelogError } from '../protocol/errors.ts';
+import { readFork, type Fork } from '../protocol/fork.ts';
 import type { Role } from '../protocol/membership.ts';
 import type { BatchMessage, Filter, SpaceState, StartsFrom } from '../protocol/messages.ts';
 import type { Value } from '../protocol/value.ts';
-import { checkChangeOnce, checkSubject } from './changes.ts';
+import { Branches } from './branches.ts';
+import { auditSpace, type AuditOptions, type SpaceAudit } from './auditing.ts';
+import { checkChanges, checkSubject } from './changes.ts';
+import { Copying, type Intake } from './copying.ts';
 import { DeviceNames } from './device-names.ts';
 import { Exchange, type Ingested } from './exchange.ts';
 import { History } from './history.ts';
-import { Live } from './live.ts';
+import { Live, type Watched } from './live.ts';
+import { proveCommit, type CommitProof } from './log-back.ts';
 import type { Platform } from './platform.ts';
 import type { GroupContext } from './replica/context.ts';
+import type { CopiedTo } from './replica/copy-log.ts';
 import type { Condition, Group } from './replica/group.ts';
 import type { Incoming, ReadBatch } from './replica/incoming.ts';
 import { Log } from './replica/log.ts';
+import { ofOneLog } from './replica/moving.ts';
 import { View, type Chain } from './replica/view.ts';
 import { Writer } from './replica/writer.ts';
+import { Reach } from './reach.ts';
 import { Resources } from './resources.ts';
 import { Signal } from './signal.ts';
 import type { Store } from './store.ts';
-import type { ConflictView, LoggedCommit, LogOptions, ResourceView } from './views.ts';
+import { Underway } from './underway.ts';
+import type { ConflictView, LoggedCommit, LogOptions, NewestOptions, ResourceView } from './views.ts';
 
 /** A commit of ours that is on its way. */
 export interface Write {
   /** Resolves when it is on this disk. */
   readonly stored: Promise<Stored>;
-  /** Resolves when it is on the disks of so many other devices. */
+  /** Resolves when it is on the disks of so many other devices. Rejects with `fork` where it was set aside because of one before that. */
   reached(options: { peers: number; signal?: AbortSignal }): Promise<void>;
 }
 
@@ -57,6 +66,10 @@ export type SpaceEvent =
   | { readonly type: 'filled'; readonly space: Space; readonly count: number }
   | { readonly type: 'membership'; readonly space: Space }
   | { readonly type: 'future'; readonly space: Space; readonly device: string; readonly timeUs: number }
+  /** A chain has forked: two different commits have one number. */
+  | { readonly type: 'forked'; readonly space: Space; readonly fork: Fork }
+  /** Of a fork the branch that was here doesn't count: entries were taken out of the log, which begins a new epoch. */
+  | { readonly type: 'repaired'; readonly space: Space; readonly setAside: number }
   | { readonly type: 'failed'; readonly space: Space; readonly error: TidelogError };
 
 export interface SpaceContext {
@@ -64,15 +77,8 @@ export interface SpaceContext {
   readonly store: Store;
   readonly keys: KeyPair;
   readonly onEvent: (event: SpaceEvent) => void;
-}
-
-/** From so many changes on, the subjects of a write under way are looked up in its own set: two steps in one large map for each cost more. */
-const LARGE_WRITE_CHANGES = 8;
-
-/** A large write that isn't on disk yet. */
-interface LargeWrite {
-  readonly subjects: ReadonlySet<string>;
-  readonly settled: Promise<void>;
+  /** See GroupContext. */
+  readonly takeNumber: () => Promise<number>;
 }
 
 /** Resources in one commit when a space is merged into another. */
@@ -90,18 +96,17 @@ export class Space {
   readonly #resources: Resources;
   readonly #history: History;
   readonly #exchange: Exchange;
+  /** Forks, for people. */
+  readonly branches: Branches;
+  readonly #copying: Copying;
   /** Wakes whoever follows the log, after the disk has it. */
   readonly #appended = new Signal();
-  /** Wakes whoever waits for a write to reach others. */
-  readonly #acked = new Signal();
-  /** Device (hex) → position of our log that it has on disk. */
-  readonly #ackedByDevice = new Map<string, number>();
-  readonly #lives = new Set<Live>();
+  readonly #reach: Reach;
+  readonly #lives = new Set<Pick<Live<unknown>, 'refresh' | 'isTouchedBy' | 'close'>>();
   /** Commits on disk: whoever sees one counted finds what it did. */
   #commits: number;
-  /** Subject → small writes to it that aren't on disk yet. Not only the last: one that is refused settles before what came ahead of it. */
-  readonly #underway = new Map<string, Promise<void>>();
-  readonly #largeUnderway = new Set<LargeWrite>();
+  readonly #underway = new Underway();
+  #isClosed = false;
 
   private constructor(context: SpaceContext, view: View) {
     const { platform, store, keys } = context;
@@ -121,44 +126,56 @@ export class Space {
       log: this.#log,
       keys,
       nowUs: () => platform.nowUs(),
+      takeNumber: context.takeNumber,
       turn: () => platform.turn(),
     };
     this.#writer = new Writer(groupContext, {
       appended: (group) => this.#onAppended(group),
       swept: (erased) => {
-        this.#commits = view.commits;
-        this.#names.forget();
-        for (const live of this.#lives) live.refresh();
+        this.#readAnew();
         context.onEvent({ type: 'swept', space: this, erased });
         context.onEvent({ type: 'membership', space: this });
       },
       filled: (count) => {
-        this.#commits = view.commits;
-        this.#names.forget();
-        for (const live of this.#lives) live.refresh();
+        this.#readAnew();
         context.onEvent({ type: 'filled', space: this, count });
         context.onEvent({ type: 'membership', space: this });
       },
+      repaired: (setAside) => {
+        this.#readAnew();
+        this.#reach.madeAnew();
+        this.#appended.notify();
+        context.onEvent({ type: 'repaired', space: this, setAside });
+        context.onEvent({ type: 'membership', space: this });
+      },
+      rebuilt: () => this.#readAnew(),
       failed: (error) => context.onEvent({ type: 'failed', space: this, error }),
     });
+    this.#reach = new Reach(store, view, this.#log);
     this.#names = new DeviceNames(store, view);
     this.#resources = new Resources(
       crypto,
       store,
       view,
       this.#names,
-      (subject) => this.#underwayOf(subject),
+      (subject) => this.#underway.on(subject),
       () => this.#writer.steady(),
     );
+    this.branches = new Branches(store, view, this.#names);
     this.#history = new History(view, this.#log, this.#names, this.#appended);
-    this.#exchange = new Exchange(context, { view, log: this.#log, writer: this.#writer }, this.#history);
+    this.#copying = new Copying(platform, { view, log: this.#log, writer: this.#writer });
+    this.#exchange = new Exchange(context, { view, log: this.#log, writer: this.#writer }, this.#history, (fork) => {
+      const taken = this.#onFork(fork);
+      taken.catch((thrown: unknown) => context.onEvent({ type: 'failed', space: this, error: asTidelogError(thrown) }));
+    });
   }
 
-  static async open(context: SpaceContext, id: Uint8Array, number: number): Promise<Space> {
+  /** `finishes`: what a crash left undone. Only who has held a shared store since before the first read may: else that is of an older log. */
+  static async open(context: SpaceContext, id: Uint8Array, number: number, finishes = true): Promise<Space> {
     const view = new View(context.platform.crypto, context.store, context.keys.public, id, number);
     await view.load();
     const space = new Space(context, view);
-    await space.#writer.open();
+    await space.#writer.open(finishes);
     return space;
   }
 
@@ -207,6 +224,10 @@ export class Space {
     return Object.fromEntries(own.map(({ hex, seq }) => [hex, seq]));
   }
 
+  get logBytes(): number {
+    return this.#view.blockBytes;
+  }
+
   state(): SpaceState {
     const { space, epoch, storedHead: head } = this.#view;
     return { space, epoch, head, digest: this.#view.digest() };
@@ -239,15 +260,7 @@ export class Space {
 
   /** One atomic commit over any number of subjects. Throws for a change that can't be; `stored` rejects for what only the log can tell. */
   commit(changes: readonly Change[], options: CommitOptions = {}): Write {
-    if (!Array.isArray(changes) || changes.length === 0) throw new TidelogError('bad-change', 'there are no changes');
-    const subjects = new Set<string>();
-    for (let i = 0; i < changes.length; i++) {
-      const change = (changes as readonly Change[])[i]!;
-      checkChangeOnce(change, 'changes', i);
-      if (subjects.size === subjects.add(change.subject).size)
-        throw new TidelogError('bad-change', `${JSON.stringify(change.subject)} is changed twice`);
-    }
-    return this.#write(changes, subjects, options.ifMatch ?? []);
+    return this.#write(changes, checkChanges(changes), options.ifMatch ?? []);
   }
 
   set(subject: string, values: Readonly<Record<string, Value>>, options?: CommitOptions): Write {
@@ -262,77 +275,75 @@ export class Space {
     return this.commit([{ subject, ops: { destroy: true } }], options);
   }
 
-  /** Changes of the space itself, made by the peer's own functions; see members.ts. */
-  commitReserved(changes: readonly Change[]): Write {
-    return this.#write(changes, new Set(changes.map(({ subject }) => subject)), []);
+  /**
+   * Changes of the space itself, made by the peer's own functions; see members.ts. What `check` throws, the write is refused with: it looks when the turn of this
+   * one has come, at what all before it have done.
+   */
+  commitReserved(changes: readonly Change[], check?: () => void): Write {
+    return this.#write(changes, new Set(changes.map(({ subject }) => subject)), [], check);
   }
 
-  #write(changes: readonly Change[], subjects: ReadonlySet<string>, conditions: readonly Condition[]): Write {
+  #write(
+    changes: readonly Change[],
+    subjects: ReadonlySet<string>,
+    conditions: readonly Condition[],
+    check?: () => void,
+  ): Write {
     // Let go of as soon as their bytes are made: the writer holds the job until it is on disk, and changes of many at once that wait for that
     // outlive the young generation.
     let waiting: readonly Change[] = changes;
     const admitted = this.#writer.run((group) => {
       const own = waiting;
       waiting = [];
+      check?.();
       return group.addOwn(own, conditions);
     });
-    this.#noteUnderway(subjects, admitted);
-    const stored = admitted.then(({ id, position }) => ({ id: toHex(id), cursor: this.cursorOf(position) }));
+    this.#underway.add(subjects, admitted);
+    /** Of the log that it was written into. */
+    let { epoch } = this.#view;
+    const stored = admitted.then(({ id, position }) => {
+      ({ epoch } = this.#view);
+      return { id: toHex(id), cursor: this.cursorOf(position) };
+    });
     // Whoever doesn't await it has chosen not to know; it must not end their process.
     stored.catch(() => {});
     const reached = async ({ peers, signal }: { peers: number; signal?: AbortSignal }): Promise<void> => {
-      const { position } = await admitted;
-      await this.#acked.until(() => this.#countReached(position) >= peers, signal);
+      const entry = await admitted;
+      await this.#reach.untilMany(peers, entry, epoch, signal);
     };
     return { stored, reached };
   }
 
-  /** Who reads a subject after having written it reads what it wrote. */
-  #noteUnderway(subjects: ReadonlySet<string>, admitted: Promise<unknown>): void {
-    const settled: Promise<void> = admitted.then(
-      () => {},
-      () => {},
-    );
-    if (subjects.size >= LARGE_WRITE_CHANGES) {
-      const write = { subjects, settled };
-      this.#largeUnderway.add(write);
-      void settled.then(() => this.#largeUnderway.delete(write));
-      return;
+  /** A device said that it has our log, the one with this epoch, up to a position on disk. */
+  noteAcked(device: Uint8Array, position: number, epoch: Uint8Array): void {
+    if (!this.#reach.note(device, { epoch, position })) return;
+    this.#context.store.shared?.acked(this.hex, device, position, epoch);
+  }
+
+  /** Another wrote to a shared store. Nothing may be written meanwhile. */
+  async refresh(): Promise<void> {
+    const view = this.#view;
+    const before = { head: view.storedHead, epoch: view.epoch, facts: view.facts.length };
+    await this.#writer.refresh();
+    // Always: a sweep changes what is shown, and no head.
+    this.#readAnew();
+    const { onEvent } = this.#context;
+    const isAnew = !equal(before.epoch, view.epoch);
+    if (isAnew) this.#reach.madeAnew();
+    if (isAnew || before.head !== view.storedHead) {
+      this.#appended.notify();
+      onEvent({ type: 'appended', space: this, head: this.head, written: 0 });
     }
-    for (const subject of subjects) {
-      const before = this.#underway.get(subject);
-      const all = before ? before.then(() => settled) : settled;
-      this.#underway.set(subject, all);
-      void all.then(() => {
-        if (this.#underway.get(subject) === all) this.#underway.delete(subject);
-      });
-    }
+    if (isAnew || before.facts !== view.facts.length) onEvent({ type: 'membership', space: this });
   }
 
-  /** Until no write to it is under way that was begun before. */
-  #underwayOf(subject: string): Promise<unknown> | undefined {
-    const small = this.#underway.get(subject);
-    const all = small ? [small] : [];
-    for (const { subjects, settled } of this.#largeUnderway) if (subjects.has(subject)) all.push(settled);
-    return all.length > 1 ? Promise.all(all) : all[0];
-  }
-
-  #countReached(position: number): number {
-    let count = 0;
-    for (const acked of this.#ackedByDevice.values()) if (acked >= position) count++;
-    return count;
-  }
-
-  /** A device said that it has our log up to a position on disk. */
-  noteAcked(device: Uint8Array, position: number): void {
-    const hex = toHex(device);
-    if (position <= (this.#ackedByDevice.get(hex) ?? -1)) return;
-    this.#ackedByDevice.set(hex, position);
-    this.#acked.notify();
+  /** Resolves when a device has on its disk all that is in our log now. */
+  reached(device: Uint8Array, signal?: AbortSignal): Promise<void> {
+    return this.#reach.untilBy(device, signal);
   }
 
   ackedBy(device: Uint8Array): number | null {
-    return this.#ackedByDevice.get(toHex(device)) ?? null;
+    return this.#reach.by(device);
   }
 
   // ---- reading
@@ -355,19 +366,40 @@ export class Space {
     return (await this.#names.all()).get(toHex(device)) ?? '';
   }
 
+  /** Is it an owner's key on paper, and no device that runs? */
+  async isRecoveryKey(device: Uint8Array): Promise<boolean> {
+    return (await this.#names.recoveryKeys()).has(toHex(device));
+  }
+
   conflicts(options: { after?: string; limit: number }): Promise<{ items: ConflictView[]; next: string | null }> {
     return this.#resources.conflicts(options);
   }
 
-  /** A resource's value now, and whenever it changes. */
-  live(subject: string): Live {
+  /** A resource's value now, and whenever it changes. It ends when the space is closed; at once where it is. */
+  live(subject: string): Live<ResourceView | null> {
     checkSubject(subject);
-    const live = new Live(
-      subject,
-      () => this.get(subject),
-      (closed) => this.#lives.delete(closed),
-    );
+    return this.#watch({
+      read: () => this.get(subject),
+      etagOf: (resource) => resource?.etag ?? '',
+      isTouchedBy: (changed) => changed.touches(subject),
+    });
+  }
+
+  /** The first `limit` resources with a prefix by ascending subject, now, and whenever one of them changes, comes or goes. */
+  liveList(options: { readonly prefix?: string; readonly limit: number }): Live<readonly ResourceView[]> {
+    const { prefix = '', limit } = options;
+    return this.#watch<readonly ResourceView[]>({
+      read: async () => (await this.list({ prefix, limit })).items,
+      etagOf: (resources) => resources.map(({ subject, etag }) => `${subject}\n${etag}`).join('\n'),
+      isTouchedBy: (changed) => changed.touchesAny(prefix),
+    });
+  }
+
+  #watch<T>(watched: Watched<T>): Live<T> {
+    const live = new Live(watched, (closed) => this.#lives.delete(closed));
     this.#lives.add(live);
+    // Nothing changes any more, and nobody else would end it.
+    if (this.#isClosed) live.close();
     return live;
   }
 
@@ -409,10 +441,45 @@ export class Space {
     return this.#history.commits(options);
   }
 
-  /** Drops the state and makes it anew from the log; reads see it grow meanwhile. */
-  async rebuild(onProgress: (done: number, total: number) => void = () => {}): Promise<void> {
-    await this.#writer.rebuild(onProgress);
-    for (const live of this.#lives) live.refresh();
+  /** The last commits, newest first. `next` goes on further back, and may come with fewer items than asked for, or none. */
+  newest(options: NewestOptions): Promise<{ items: LoggedCommit[]; next: string | null }> {
+    return this.#history.newest(options);
+  }
+
+  /** The commit that a cursor names, and what proves it, checked anew. Throws `not-found` and the cursor errors. */
+  async prove(cursor: string): Promise<{ commit: LoggedCommit; proof: CommitProof }> {
+    const position = this.positionOf(cursor);
+    return ofOneLog(this.#view, this.epoch, async () => {
+      const proof = await proveCommit(this.#context.platform.crypto, this.id, this.#log, position);
+      return { commit: await this.#history.at(position), proof };
+    });
+  }
+
+  /** Drops the state and makes it anew from the log; reads wait for it. */
+  rebuild(onProgress: (done: number, total: number) => void = () => {}): Promise<void> {
+    return this.#writer.rebuild(onProgress);
+  }
+
+  /**
+   * The log as the bytes of a log file (log-file.ts), up to where it ends now; `after`: what an earlier one doesn't have. Throws `gap-refused`,
+   * `cursor-epoch`, `cursor-too-new`; `cursor-epoch` also in the middle, where the log is made anew meanwhile: what came of it is worth nothing then.
+   */
+  exportLog(after: CopiedTo | null = null): AsyncGenerator<Uint8Array> {
+    return this.#copying.export(after);
+  }
+
+  /** Takes in the blocks of a log file, judged as if they came from a peer. */
+  intake(): Intake {
+    return this.#copying.intake();
+  }
+
+  /**
+   * Looks over the log and the state as they lie on the disk, in pieces beside whatever else is done. Writes nothing. Of a browser's tabs the one that looks
+   * takes the lead, so that no other writes in the middle of a piece.
+   */
+  audit(options: AuditOptions = {}): Promise<SpaceAudit> {
+    const { platform, store } = this.#context;
+    return auditSpace(platform, store, { view: this.#view, log: this.#log, writer: this.#writer }, options);
   }
 
   // ---- for connections: see exchange.ts and replica/log.ts
@@ -445,8 +512,23 @@ export class Space {
     return this.#exchange.vector();
   }
 
-  openFor(from: StartsFrom): Promise<{ position: number; known: Map<string, number> }> {
-    return this.#exchange.openFor(from);
+  openFor(from: StartsFrom, device: Uint8Array): Promise<{ position: number; known: Map<string, number> }> {
+    return this.#exchange.openFor(from, device);
+  }
+
+  /** What another device says of a fork. Throws `bad-fork`. */
+  async takeFork(proof: Uint8Array): Promise<void> {
+    if (this.forks().some(({ bytes }) => equal(bytes, proof))) return;
+    await this.#onFork(readFork(this.#context.platform.crypto, this.id, proof));
+  }
+
+  /** Every fork that is known here. */
+  forks(): Fork[] {
+    return this.#view.forks.all;
+  }
+
+  suspect(device: Uint8Array, chain: string): void {
+    this.#exchange.suspect(device, chain);
   }
 
   readFor(...args: Parameters<Log['readFor']>): ReturnType<Log['readFor']> {
@@ -459,11 +541,23 @@ export class Space {
 
   // ---- inside
 
+  async #onFork(fork: Fork): Promise<void> {
+    if (!(await this.#writer.takeFork(fork))) return;
+    this.#context.onEvent({ type: 'forked', space: this, fork });
+  }
+
+  /** What was read before may be otherwise now. */
+  #readAnew(): void {
+    this.#commits = this.#view.commits;
+    this.#names.forget();
+    for (const live of this.#lives) live.refresh();
+  }
+
   #onAppended(group: Group): void {
     const { onEvent } = this.#context;
     this.#commits = this.#view.commits;
     if (group.changesMembership) this.#names.forget();
-    for (const live of this.#lives) if (group.touches(live.subject)) live.refresh();
+    for (const live of this.#lives) if (live.isTouchedBy(group)) live.refresh();
     for (const { device, timeUs } of group.fromTheFuture) {
       onEvent({ type: 'future', space: this, device: formatDeviceId(device), timeUs });
     }
@@ -474,11 +568,33 @@ export class Space {
     if (group.changesMembership) onEvent({ type: 'membership', space: this });
   }
 
+  /** Goes on with what a crash, or another that had a shared store, left undone. */
+  async finish(): Promise<void> {
+    try {
+      await this.#writer.finish();
+    } catch (thrown) {
+      this.#context.onEvent({ type: 'failed', space: this, error: asTidelogError(thrown) });
+    }
+  }
+
+  /** Resolves when what was to be written at the call is. */
+  settled(): Promise<void> {
+    return this.#writer.settled();
+  }
+
   /** Takes nothing more; what waits is written. */
   async close(): Promise<void> {
     await this.#writer.close();
+    this.#isClosed = true;
     for (const live of this.#lives) live.close();
     this.#appended.close();
-    this.#acked.close();
+    this.#reach.close();
+  }
+
+  /** As `close` where nothing has come, nor comes with what is under way; else false, and it stays open. */
+  async closeIfEmpty(): Promise<boolean> {
+    if (!(await this.#writer.closeIfEmpty())) return false;
+    await this.close();
+    return true;
   }
 }

@@ -2,13 +2,17 @@
 import type { Change } from '../protocol/body.ts';
 import { equal, toHex, utf8 } from '../protocol/bytes.ts';
 import { spaceId } from '../protocol/commit.ts';
-import { DEVICES_PREFIX, EPOCH_BYTES, SPACE_SALT_BYTES, SPACE_SUBJECT } from '../protocol/constants.ts';
+import { DEVICES_PREFIX, EPOCH_BYTES, SPACE_ID_BYTES, SPACE_SALT_BYTES, SPACE_SUBJECT } from '../protocol/constants.ts';
 import { formatDeviceId } from '../protocol/device-id.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import type { Role } from '../protocol/membership.ts';
 import type { Filter } from '../protocol/messages.ts';
 import { isName } from '../protocol/value.ts';
+import { removeWhatIsLeft } from './replica/repair.ts';
 import { Space, type SpaceContext } from './space.ts';
+import { InTurn } from './in-turn.ts';
+import { oneCalled } from './spaces-called.ts';
+import { held } from './store.ts';
 import { decodeSpace, encodeSpace } from './tables.ts';
 
 const HOME_KEY = utf8('home');
@@ -18,19 +22,23 @@ export class Spaces {
   readonly #context: SpaceContext;
   readonly #spaces: Space[] = [];
   #home: string | null = null;
-  #making: Promise<Space> | null = null;
-  #adding: Promise<void> = Promise.resolve();
+  /** Adding a space, or letting go of one. */
+  readonly #changing = new InTurn();
+  #lastNumber = 0;
+  #closed = false;
 
-  constructor(context: SpaceContext) {
-    this.#context = context;
+  constructor(context: Omit<SpaceContext, 'takeNumber'>) {
+    this.#context = { ...context, takeNumber: () => this.#takeNumber() };
   }
 
   /** `isJoining`: somebody is trusted, so that a space of which nothing has come yet is awaited. */
   async load(isJoining: boolean): Promise<void> {
     const { store } = this.#context;
-    const records = (await store.scan('spaces', { gte: new Uint8Array([0]), limit: SPACES_MAX })).map(
-      ([id, bytes]) => ({ id, number: decodeSpace(bytes).number }),
-    );
+    await removeWhatIsLeft(store);
+    const records = (await store.scan('spaces', { gte: new Uint8Array([0]), limit: SPACES_MAX }))
+      // What is longer is a repair that was interrupted; the space sees to it.
+      .filter(([id]) => id.length === SPACE_ID_BYTES)
+      .map(([id, bytes]) => ({ id, number: decodeSpace(bytes).number }));
     for (const { id, number } of records.toSorted((a, b) => a.number - b.number)) {
       const space = await Space.open(this.#context, id, number);
       // A crash between a space and its first commit left one that nobody can write. One that was joined is empty too, but then somebody is trusted.
@@ -41,10 +49,39 @@ export class Spaces {
     this.#home = home ? toHex(home) : null;
   }
 
+  /** Another wrote to a shared store. Nothing may be written meanwhile. */
+  async refresh(isJoining: boolean): Promise<void> {
+    const { store } = this.#context;
+    const rows = (await store.scan('spaces', { gte: new Uint8Array([0]), limit: SPACES_MAX })).filter(
+      ([id]) => id.length === SPACE_ID_BYTES,
+    );
+    for (const space of this.#spaces.filter((each) => !rows.some(([id]) => equal(id, each.id)))) {
+      this.#spaces.splice(this.#spaces.indexOf(space), 1);
+      // Not waited for: a write that it still holds may wait for the lead, which waits for this.
+      void space.close().catch(() => {});
+    }
+    for (const space of this.#spaces) await space.refresh();
+    const records = rows.map(([id, bytes]) => ({ id, number: decodeSpace(bytes).number }));
+    for (const { id, number } of records.toSorted((a, b) => a.number - b.number)) {
+      if (this.byId(id)) continue;
+      // What is to be finished in it is once the lead is here for certain: it may come while this is read, and what was read before another's last write
+      // would be written over that.
+      const space = await Space.open(this.#context, id, number, false);
+      if (space.head > 0 || isJoining) this.#spaces.push(space);
+    }
+    const home = await store.get('meta', HOME_KEY);
+    this.#home = home ? toHex(home) : null;
+  }
+
   // ---- which there are
 
   get all(): readonly Space[] {
     return this.#spaces;
+  }
+
+  /** Of all logs, on the disk or on their way there. */
+  get logBytes(): number {
+    return this.#spaces.reduce((sum, space) => sum + space.logBytes, 0);
   }
 
   get isFull(): boolean {
@@ -62,19 +99,7 @@ export class Spaces {
       if (!home) throw new TidelogError('unknown-space', 'there is none yet; the first write makes one');
       return home;
     }
-    // A whole id first: whoever founds a space may call it by the id of another.
-    const byWholeId = this.#spaces.find(({ hex }) => hex === nameOrId.toLowerCase());
-    if (byWholeId) return byWholeId;
-    const byName = this.#spaces.filter(({ name }) => name === nameOrId);
-    if (byName.length > 1)
-      throw new TidelogError(
-        'unknown-space',
-        `${byName.length} spaces are called ${JSON.stringify(nameOrId)}; use the id`,
-      );
-    const byId = this.#spaces.filter(({ hex }) => nameOrId.length >= 8 && hex.startsWith(nameOrId.toLowerCase()));
-    const found = byName[0] ?? (byId.length === 1 ? byId[0] : undefined);
-    if (!found) throw new TidelogError('unknown-space', `there is no space ${JSON.stringify(nameOrId)} here`);
-    return found;
+    return oneCalled(this.#spaces, nameOrId, ({ hex }) => hex);
   }
 
   // ---- who is in them
@@ -95,13 +120,11 @@ export class Spaces {
 
   // ---- how they come to be
 
-  /** The default space; made by `create` if there is none. */
-  home(create: () => Promise<Space>): Promise<Space> {
+  /** The default space; made, and called "home", if there is none. */
+  home(deviceName: string): Promise<Space> {
     if (this.#spaces.length > 0) return Promise.resolve(this.find());
-    this.#making ??= create().finally(() => {
-      this.#making = null;
-    });
-    return this.#making;
+    // One that is being added meanwhile, or was by who asked at the same time, is there by then.
+    return this.#inTurn(async () => (this.#spaces.length > 0 ? this.find() : this.#found('home', deviceName)));
   }
 
   async makeHome(space: Space): Promise<void> {
@@ -113,10 +136,14 @@ export class Spaces {
   async create(name: string, deviceName: string): Promise<Space> {
     if (!isName(name) || name === '')
       throw new TidelogError('bad-argument', 'the name of a space is 1 to 64 bytes of text');
+    return this.#inTurn(() => this.#found(name, deviceName));
+  }
+
+  #found(name: string, deviceName: string): Promise<Space> {
     const { platform, keys } = this.#context;
     const salt = platform.random(SPACE_SALT_BYTES);
     const owner = keys.public;
-    return this.#addReplica(spaceId(platform.crypto, owner, salt), name, null, [
+    return this.#add(spaceId(platform.crypto, owner, salt), name, null, [
       { subject: SPACE_SUBJECT, ops: { set: { owner, salt, name } } },
       { subject: `${DEVICES_PREFIX}${formatDeviceId(owner)}`, ops: { set: { role: 'owner', name: deviceName } } },
     ]);
@@ -124,39 +151,39 @@ export class Spaces {
 
   /** An empty copy of a space that others have; or the copy that is here. */
   join(id: Uint8Array, name: string, filter: Filter | null, role: Role | null): Promise<Space> {
-    return this.#addReplica(id, name, filter, [], role === 'mirror');
+    return this.#inTurn(() => this.#add(id, name, filter, [], role === 'mirror'));
   }
 
-  /** One after the other, because each takes the next number. */
-  #addReplica(
+  /** Lets go of a copy of which nothing has come, nor comes with what is under way. */
+  forgetEmpty(space: Space): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!(await space.closeIfEmpty())) return;
+      const at = this.#spaces.indexOf(space);
+      // It was let go of before, and by now another copy of it may be here.
+      if (at === -1) return;
+      this.#spaces.splice(at, 1);
+      await this.#context.store.write([{ table: 'spaces', key: space.id, value: null }]);
+    });
+  }
+
+  /** One after the other, because each takes the next number, and rests on which spaces there are. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new TidelogError('closed'));
+    // Another that shares the store may have added one, or taken the number: what is looked up holds until it is written.
+    return this.#changing.run(() => held(this.#context.store, work));
+  }
+
+  async #add(
     id: Uint8Array,
     name: string,
     filter: Filter | null,
     founding: readonly Change[],
     logOnly = false,
   ): Promise<Space> {
-    const added = this.#adding.then(() => this.#addReplicaNow(id, name, filter, founding, logOnly));
-    this.#adding = added.then(
-      () => {},
-      () => {},
-    );
-    return added;
-  }
-
-  async #addReplicaNow(
-    id: Uint8Array,
-    name: string,
-    filter: Filter | null,
-    founding: readonly Change[],
-    logOnly: boolean,
-  ): Promise<Space> {
     const existing = this.byId(id);
     if (existing) return existing;
     const { platform, store } = this.#context;
-    const numbers = (await store.scan('spaces', { gte: new Uint8Array([0]), limit: SPACES_MAX })).map(
-      ([, bytes]) => decodeSpace(bytes).number,
-    );
-    const number = Math.max(0, ...numbers) + 1;
+    const number = await this.#takeNumber();
     const record = {
       number,
       name,
@@ -193,7 +220,21 @@ export class Spaces {
     return space;
   }
 
+  /** One that no log has or had. */
+  async #takeNumber(): Promise<number> {
+    const { store } = this.#context;
+    const rows = await store.scan('spaces', { gte: new Uint8Array([0]), limit: SPACES_MAX });
+    this.#lastNumber = Math.max(this.#lastNumber, ...rows.map(([, bytes]) => decodeSpace(bytes).number)) + 1;
+    return this.#lastNumber;
+  }
+
+  /** Takes nothing more; resolves when what was begun is written. */
   async close(): Promise<void> {
-    for (const space of this.#spaces) await space.close();
+    this.#closed = true;
+    const closeAll = (): Promise<unknown> => Promise.all(this.#spaces.map((space) => space.close()));
+    await closeAll();
+    // And what was being added.
+    await this.#changing.settled();
+    await closeAll();
   }
 }

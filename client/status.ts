@@ -17,6 +17,8 @@ export interface DeviceView {
   readonly role: Role | null;
   readonly revoked: boolean;
   readonly self: boolean;
+  /** An owner's key on paper, and no device that runs. */
+  readonly recovery: boolean;
   readonly connected: boolean;
   readonly address: string | null;
   /** ms since 1970; null for never */
@@ -51,6 +53,10 @@ export class Warnings {
   add(key: string, text: string): void {
     if (this.#byKey.size >= WARNINGS_MAX && !this.#byKey.has(key)) return;
     this.#byKey.set(key, text);
+  }
+
+  remove(key: string): void {
+    this.#byKey.delete(key);
   }
 
   list(): string[] {
@@ -95,6 +101,7 @@ async function viewDevice(
     role,
     revoked: role === null,
     self,
+    recovery: await space.isRecoveryKey(device),
     connected: connection !== null,
     address: connection?.address ?? record.addresses[0] ?? null,
     lastSeenMs: self || connection ? wallMs(context.platform) : record.lastSeenMs || null,
@@ -168,7 +175,16 @@ export function listWarnings({ device, spaces, lines, warnings }: StatusContext)
         `${space.name}: ${holes} commits came erased, and no revocation explains it. A device withholds their content.`,
       );
     if (space.isRevoked(device)) texts.push(`${space.name}: this device has been revoked.`);
+    if (isOnlyOwner(space))
+      texts.push(
+        `${space.name}: this device is its one owner; if it is lost, nobody can let a device in any more. \`tidelog recovery create\` makes a key for paper.`,
+      );
   }
+  const full = [...lines.all].filter(({ isFull }) => isFull).map(({ remote, deviceId }) => remote?.name || deviceId);
+  if (full.length > 0)
+    texts.push(
+      `The logs have reached \`logBytesMax\`: nothing more is taken from ${full.join(', ')}. Raise the setting, and it goes on by itself; nothing is lost.`,
+    );
   for (const connection of lines.all) {
     const skew = connection.clockSkewMs;
     if (skew !== null && Math.abs(skew) > SKEW_WARN_MS) {
@@ -178,4 +194,10 @@ export function listWarnings({ device, spaces, lines, warnings }: StatusContext)
     }
   }
   return texts;
+}
+
+/** Of a space that others are in: where this is the only device there is no copy to come back to, and a backup is what helps. */
+function isOnlyOwner(space: Space): boolean {
+  const members = space.members();
+  return space.role === 'owner' && members.length > 1 && members.filter(({ role }) => role === 'owner').length === 1;
 }

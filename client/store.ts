@@ -24,8 +24,21 @@ export const TABLES = [
   'holes',
   'peers',
   'cursors',
+  'forks',
+  'setAside',
 ] as const;
 export type Table = (typeof TABLES)[number];
+
+/** Holds a shared store while `work` goes on. */
+export async function held<T>({ shared }: Store, work: () => Promise<T>): Promise<T> {
+  if (!shared) return work();
+  const release = await shared.hold('work');
+  try {
+    return await work();
+  } finally {
+    release();
+  }
+}
 
 /** LMDB answers at once, IndexedDB later; callers `await` only what is a promise on the hot path. */
 export type MaybePromise<T> = T | Promise<T>;
@@ -51,7 +64,27 @@ export interface ScanRange {
 
 export type StoreEntry = readonly [key: Uint8Array, value: Uint8Array];
 
+/** `write`: of one space's writer, and waits for nobody else who holds the store. `work` may wait for those who do. */
+export type Hold = 'write' | 'work';
+
+/** Of a store that several peers of one device have open, of which one at a time writes: the tabs of a browser. */
+export interface SharedStore {
+  /** Does this one write, and keep the lines to other devices? */
+  readonly leads: boolean;
+  /**
+   * Resolves once this one writes, and what its peer has in memory is what is on the disk; it stays so until the answer is called. Nobody else waits for
+   * long, so it must be called soon.
+   */
+  hold(kind: Hold): Promise<() => void>;
+  /** Resolves once the peer's memory has all that was on the disk at the call. */
+  catchUp(): Promise<void>;
+  /** Another device has a space's log, the one with this epoch, up to a position; those who wrote it may wait for that in another tab. */
+  acked(space: string, device: Uint8Array, position: number, epoch: Uint8Array): void;
+}
+
 export interface Store {
+  /** Absent where nobody else has it open. */
+  readonly shared?: SharedStore;
   /** For people: 'lmdb', 'memory', 'indexeddb'. */
   readonly kind: string;
   get(table: Table, key: Uint8Array): MaybePromise<Uint8Array | undefined>;

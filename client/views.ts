@@ -49,6 +49,15 @@ export interface LoggedCommit {
   readonly erased: boolean;
 }
 
+export interface NewestOptions {
+  /** A cursor; exclusive. Nothing: from the end of the log. */
+  readonly before?: string;
+  readonly limit: number;
+  readonly subject?: string;
+  /** Public key. */
+  readonly device?: Uint8Array;
+}
+
 export interface LogOptions {
   /** A cursor that an earlier answer gave; exclusive. '0' or nothing: from the beginning. */
   readonly after?: string;

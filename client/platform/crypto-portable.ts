@@ -1,16 +1,23 @@
 /**
  * The `Crypto` of pages: pure JavaScript, because a page served from a LAN address is no secure context and has no
- * WebCrypto. tweetnacl does the curves, noble the hashes and the AEAD. No import of a platform.
+ * WebCrypto. By noble; no import of a platform.
+ *
+ * Verifying is put together here from noble's points: its own `verify` multiplies by the cofactor, and so takes signatures under keys of mixed order that
+ * node:crypto refuses. Two peers that differ on one commit never agree again; see protocol/ed25519.ts for what all must do the same.
  *
  * Keys, seeds and nonces of a wrong length are faults of the caller and throw.
  */
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { hmac } from '@noble/hashes/hmac.js';
-import { sha256 } from '@noble/hashes/sha2.js';
-import nacl from 'tweetnacl';
-import { concat, isZero } from '../../protocol/bytes.ts';
+import { ed25519, x25519 } from '@noble/curves/ed25519.js';
+import { sha256, sha512 } from '@noble/hashes/sha2.js';
+import { concat, equal } from '../../protocol/bytes.ts';
 import { AEAD_TAG_BYTES } from '../../protocol/constants.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
+
+const { Point } = ed25519;
+/** Bytes of a point, and of a scalar. */
+const HALF = 32;
 
 export const portableCrypto: Crypto = {
   name: 'portable',
@@ -20,22 +27,32 @@ export const portableCrypto: Crypto = {
   hmacSha256: (key, data) => hmac(sha256, key, data),
 
   ed25519KeyPair(seed) {
-    return { secret: new Uint8Array(seed), public: nacl.sign.keyPair.fromSeed(seed).publicKey };
+    return { secret: new Uint8Array(seed), public: ed25519.getPublicKey(seed) };
   },
-  ed25519Sign(key, message) {
-    // tweetnacl's secret key is RFC 8032's seed with the public key behind it.
-    return nacl.sign.detached(message, concat(key.secret, key.public));
-  },
+  ed25519Sign: (key, message) => ed25519.sign(message, key.secret),
   ed25519Verify(publicKey, message, signature) {
-    return nacl.sign.detached.verify(message, signature, publicKey);
+    const r = signature.subarray(0, HALF);
+    const s = littleEndian(signature.subarray(HALF));
+    if (signature.length !== 2 * HALF || s >= Point.Fn.ORDER) return false;
+    const key = pointOf(publicKey);
+    if (!key) return false;
+    const k = littleEndian(sha512(concat(r, publicKey, message))) % Point.Fn.ORDER;
+    // R = S·B − k·A, compared as bytes.
+    const expected = Point.BASE.multiplyUnsafe(s).subtract(key.multiplyUnsafe(k));
+    return equal(expected.toBytes(), r);
   },
 
   x25519KeyPair(secret) {
-    return { secret: new Uint8Array(secret), public: nacl.scalarMult.base(secret) };
+    return { secret: new Uint8Array(secret), public: x25519.getPublicKey(secret) };
   },
   x25519(secret, publicKey) {
-    const shared = nacl.scalarMult(secret, publicKey);
-    return isZero(shared) ? null : shared;
+    if (secret.length !== HALF || publicKey.length !== HALF) throw new RangeError('a key of X25519 is 32 bytes');
+    try {
+      return x25519.getSharedSecret(secret, publicKey);
+    } catch {
+      // With lengths in order, a result of zeros is all that is left to throw for.
+      return null;
+    }
   },
 
   chachaPolyEncrypt(key, nonce, associated, plain) {
@@ -52,3 +69,18 @@ export const portableCrypto: Crypto = {
     }
   },
 };
+
+/** null where no point has that encoding. */
+function pointOf(bytes: Uint8Array): InstanceType<typeof Point> | null {
+  try {
+    return Point.fromBytes(bytes);
+  } catch {
+    return null;
+  }
+}
+
+function littleEndian(bytes: Uint8Array): bigint {
+  let hex = '0x';
+  for (let i = bytes.length - 1; i >= 0; i--) hex += bytes[i]!.toString(16).padStart(2, '0');
+  return BigInt(hex === '0x' ? '0x0' : hex);
+}

@@ -5,6 +5,21 @@ import { randomBytes } from './random.ts';
 import { dialWebSocket } from './websocket.ts';
 import { zstdPortable } from './zstd-portable.ts';
 
+/** As browsers have it; Node's own types leave `onmessage` out. */
+type Ends = Record<'port1' | 'port2', { onmessage: () => void; postMessage(message: null): void; close(): void }>;
+
+/** A message to ourselves: a timer waits for a second in a tab that nobody looks at. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel() as unknown as Ends;
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}
+
 export function portablePlatform(): Platform {
   return {
     crypto: portableCrypto,
@@ -16,7 +31,7 @@ export function portablePlatform(): Platform {
       const timer = setTimeout(call, ms);
       return () => clearTimeout(timer);
     },
-    turn: () => new Promise((resolve) => setTimeout(resolve, 0)),
+    turn,
     dial: dialWebSocket,
   };
 }

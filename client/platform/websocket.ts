@@ -72,6 +72,7 @@ class WebSocketTransport implements Transport {
   start(handlers: TransportHandlers): void {
     this.#handlers = handlers;
     for (const bytes of this.#early.splice(0)) handlers.onMessage(bytes);
+    if (this.#socket.readyState === WebSocket.CLOSED) handlers.onClose();
   }
 
   send(bytes: Uint8Array): void {

@@ -41,6 +41,8 @@ function walk(passage: Passage, batch: PlainBatch): PlainAdmission | null {
   const chains: Chain[] = [];
   for (const { id, device, nonce, seqBefore, idBefore } of batch.chains) {
     const known = view.chainById(id);
+    // What stands past a fork is kept by id, one by one.
+    if (view.forks.has(id)) return null;
     if (known ? known.seq !== seqBefore || !equal(known.head, idBefore) : seqBefore !== 0) return null;
     chains.push(known ?? passage.addChain(device, nonce));
   }

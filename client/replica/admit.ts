@@ -20,10 +20,12 @@ import { ChainHasher } from '../../protocol/commit.ts';
 import { NONCE_BYTES } from '../../protocol/constants.ts';
 import type { Crypto, KeyPair, RandomBytes } from '../../protocol/crypto.ts';
 import { TidelogError } from '../../protocol/errors.ts';
-import { changesMembership, readFacts, readFounding, type Past, type Verdict } from '../../protocol/membership.ts';
+import { changesMembership, readFacts, readFounding, type Verdict } from '../../protocol/membership.ts';
 import { readPlainBody } from '../../protocol/plain-batch.ts';
 import type { Admitted, CommitEntry } from './entry.ts';
-import { holeName, type Chain, type View } from './view.ts';
+import { BRANCH, holeName, type Chain, type View } from './view.ts';
+
+const NO_ID = new Uint8Array(0);
 
 export interface Admission {
   readonly entries: Admitted[];
@@ -35,6 +37,8 @@ export interface Admission {
   readonly fromTheFuture: { readonly device: Uint8Array; readonly timeUs: number }[];
   /** Something that counted until now may be void: a revocation came. */
   readonly cutsChanged: boolean;
+  /** Among them is one that a commit which had come before it names by id. */
+  readonly isLate: boolean;
 }
 
 /** Collects what undoes each change, newest first. */
@@ -60,6 +64,7 @@ export class Passage {
   readonly fills: CommitEntry[] = [];
   duplicates = 0;
   cutsChanged = false;
+  isLate = false;
 
   constructor(view: View, crypto: Crypto, nowUs: number) {
     this.view = view;
@@ -70,8 +75,8 @@ export class Passage {
   }
 
   done(): Admission {
-    const { entries, duplicates, fills, fromTheFuture, cutsChanged } = this;
-    return { entries, duplicates, fills, fromTheFuture, cutsChanged };
+    const { entries, duplicates, fills, fromTheFuture, cutsChanged, isLate } = this;
+    return { entries, duplicates, fills, fromTheFuture, cutsChanged, isLate };
   }
 
   addChain(device: Uint8Array, nonce: Uint8Array): Chain {
@@ -87,18 +92,29 @@ export class Passage {
   }
 
   learn(chain: Chain, at: number, deps: readonly Dependency[]): void {
-    for (const { chain: id, seq } of deps) {
+    for (const { chain: id, seq, id: commit } of deps) {
       const other = this.view.chainById(id);
+      /** Its author may have seen the branch that isn't here; what both branches share it had. */
+      const upTo = Math.min(seq, this.view.forks.first(id) - 1);
+      const isPastFork = upTo < seq;
       if (other === chain) throw new TidelogError('bad-commit', 'its deps name its own chain');
-      if (!other || other.seq < seq) {
+      if ((other?.seq ?? 0) < upTo) {
         throw new TidelogError(
           'causal-gap',
-          `seq ${at} of chain ${chain.hex} depends on seq ${seq} of chain ${toHex(id)}, which has not come`,
+          `seq ${at} of chain ${chain.hex} depends on seq ${upTo} of chain ${toHex(id)}, which has not come`,
         );
       }
-      if (chain.saw(other.number) >= seq) continue;
-      this.undo.add(chain.learn(at, other.number, seq));
+      const isHere = other && commit && equal(commit, this.view.forks.idAt(other, seq) ?? NO_ID);
+      if (commit && isPastFork && !isHere) this.view.forks.awaitId(commit);
+      if (!other) continue;
+      if (commit && !isPastFork && other.seq === seq && !equal(commit, other.head)) throw fork(other);
+      if (isPastFork && isHere) this.#learn(chain, at, other.number + BRANCH, seq);
+      this.#learn(chain, at, other.number, seq);
     }
+  }
+
+  #learn(chain: Chain, at: number, other: number, seq: number): void {
+    if (chain.saw(other) < seq) this.undo.add(chain.learn(at, other, seq));
   }
 
   /** Judges a commit whose chain has learned its deps, and takes in what it says of members. */
@@ -106,7 +122,7 @@ export class Passage {
     const { view } = this;
     const membership = changesMembership(body.changes);
     if (view.membership === null) this.#found(chain, body.changes);
-    const verdict = membership ? this.#judgeMembership(chain, seq) : this.judgeData(chain, seq);
+    const verdict = membership ? this.#verdict(chain, seq, true) : this.judgeData(chain, seq);
     if (verdict === 'unauthorized') return verdict;
     if (membership) this.#takeFact(chain, seq, body);
     return verdict;
@@ -117,17 +133,9 @@ export class Passage {
     return this.judgeData(chain, seq);
   }
 
-  #past(chain: Chain, seq: number): Past {
-    return (hex) => {
-      const other = this.view.chainByHex(hex);
-      if (!other) return 0;
-      return other === chain ? seq - 1 : chain.saw(other.number);
-    };
-  }
-
-  #judgeMembership(chain: Chain, seq: number): Verdict {
-    const { device, hex } = chain;
-    return this.view.membership!.verdict({ device, chain: hex, seq, past: this.#past(chain, seq), membership: true });
+  #verdict(chain: Chain, seq: number, changesMembers: boolean): Verdict {
+    const saw = (other: number): number => (other === chain.number ? seq - 1 : chain.saw(other));
+    return this.view.verdict(this.view.membership!, chain, seq, saw, changesMembers);
   }
 
   /** On the hot path: the verdict on a chain stays as long as nobody learned or stated anything, up to the chain's cut. */
@@ -136,10 +144,9 @@ export class Passage {
     const known = chain.verdict;
     if (known?.membership === membership && known.knowsVersion === chain.knowsVersion && seq <= known.lastCounting)
       return 'counts';
-    const { device, hex } = chain;
-    const verdict = membership.verdict({ device, chain: hex, seq, past: this.#past(chain, seq), membership: false });
+    const verdict = this.#verdict(chain, seq, false);
     if (verdict === 'counts') {
-      const lastCounting = membership.lastCounting(chain.deviceHex, hex);
+      const lastCounting = membership.lastCounting(chain.deviceHex, chain.hex);
       chain.verdict = { membership, knowsVersion: chain.knowsVersion, lastCounting };
     }
     return verdict;
@@ -160,8 +167,9 @@ export class Passage {
   #takeFact(chain: Chain, seq: number, { time, changes }: Body): void {
     const { view } = this;
     const statements = readFacts(changes);
-    const past = [...view.factChains()]
-      .filter((other) => other !== chain.number && chain.saw(other) > 0)
+    const past = [...view.judgingChains()]
+      .flatMap((other) => (other === chain.number ? [] : [other, other + BRANCH]))
+      .filter((other) => chain.saw(other) > 0)
       .map((other) => [other, chain.saw(other)] as const);
     const { facts: factsBefore, membership: before } = view;
     view.facts = [...view.facts, { position: view.head + 1, chain: chain.number, seq, time, past, statements }];
@@ -173,6 +181,8 @@ export class Passage {
     // Also who makes an owner may change which revocations count: that one may now be senior to whom it was revoked by. One that
     // doesn't count changes nothing: a revoked owner could have the whole log swept with each that it makes.
     if (!view.membership!.cutsAs(before!)) this.cutsChanged = true;
+    // Past a fork it may have been named before it came; what rests on a revoked grant may rest on this one too.
+    if (seq >= view.forks.first(chain.hex) && view.hasRevocations) this.cutsChanged = true;
   }
 
   /** Keeps the clock ahead of what was seen, unless that is from the future. */
@@ -210,6 +220,8 @@ export function admitBatch(view: View, crypto: Crypto, batch: AuthenticBatch, no
         if (entry.seq > chain.seq + 1)
           throw new TidelogError('unlinked', `seq ${entry.seq} of chain ${chain.hex} came after seq ${chain.seq}`);
         if (!equal(entry.prev, chain.head)) throw fork(chain);
+        // From one who hasn't heard of the fork: taken in, it would have to be set aside at once, again and again.
+        if (view.forks.isDropped(chain, entry)) throw fork(chain);
       }
       admitEntry(passage, chain, entry);
     }
@@ -259,6 +271,7 @@ function admitEntry(passage: Passage, chain: Chain, entry: AuthenticEntry): void
   } else {
     admitCommit(passage, place, entry);
   }
+  if (view.forks.isAwaited(entry.id)) passage.isLate = true;
   passage.advance(chain, entry.seq, entry.id);
   view.head++;
 }
@@ -298,6 +311,13 @@ function admitCommit(
   });
 }
 
+/** What a next commit of `chain` says of another chain: nothing where it has said so before. */
+function depOn(view: View, chain: Chain, other: Chain): Dependency[] {
+  const { id, seq, head, number } = other;
+  if (seq >= view.forks.first(other.hex)) return seq > chain.saw(number + BRANCH) ? [{ chain: id, seq, id: head }] : [];
+  return seq > chain.saw(number) ? [{ chain: id, seq }] : [];
+}
+
 /**
  * Makes and admits a commit of our own.
  *
@@ -322,9 +342,7 @@ export function admitOwn(
     const seq = chain.seq + 1;
     // Only what advanced since our previous commit; for the first of a chain, all that we have.
     const deps: Dependency[] = [];
-    for (const other of view.chains) {
-      if (other !== chain && other.seq > chain.saw(other.number)) deps.push({ chain: other.id, seq: other.seq });
-    }
+    for (const other of view.chains) if (other !== chain) deps.push(...depOn(view, chain, other));
     view.clock = tick(view.clock, nowUs);
     const body = encodeBody({ time: view.clock.last, deps, changes });
     // Through the same gate as what comes from others: the bytes, not what we meant by them.

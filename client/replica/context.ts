@@ -14,6 +14,8 @@ export interface GroupContext {
   readonly log: Log;
   readonly keys: KeyPair;
   nowUs(): number;
+  /** A number for a log that no other has or had. */
+  readonly takeNumber: () => Promise<number>;
   /** Lets others run. */
   readonly turn: () => Promise<void>;
 }

@@ -2,6 +2,10 @@
 import { equal } from '../../protocol/bytes.ts';
 import type { StoreOp } from '../store.ts';
 
+function startsWith(key: Uint8Array, prefix: Uint8Array): boolean {
+  return key.length >= prefix.length && prefix.every((byte, i) => key[i] === byte);
+}
+
 export class FreshRecords {
   /** value null: taken out again. */
   readonly #ops: StoreOp[] = [];
@@ -32,6 +36,11 @@ export class FreshRecords {
 
   has(key: Uint8Array, hash: number): boolean {
     return this.#find(key, hash) >= 0;
+  }
+
+  /** One whose key begins so. Looks at all of them. */
+  hasAny(prefix: Uint8Array): boolean {
+    return this.#ops.some(({ key, value }) => value !== null && startsWith(key, prefix));
   }
 
   /** Takes it out; null where it isn't here. */

@@ -2,7 +2,7 @@
  * A group of writes that go to disk in one transaction: log, chain heads, what chains know, members, state and cursors move together,
  * so that there is nothing to repair after a crash.
  */
-import type { AuthenticBatch } from '../../protocol/authenticate.ts';
+import { checkSignature, type AuthenticBatch, type AuthenticEntry } from '../../protocol/authenticate.ts';
 import type { Change } from '../../protocol/body.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { TidelogError } from '../../protocol/errors.ts';
@@ -13,7 +13,8 @@ import { admitPlain, type PlainAdmission } from './admit-plain.ts';
 import { batchOf, cutBlocks, describeBlock, entryBytes, packBatch } from './block.ts';
 import { makeBloom } from './bloom.ts';
 import type { GroupContext } from './context.ts';
-import type { Admitted, AdmittedCommit, CommitEntry, PlacedBlock, TailBlock } from './entry.ts';
+import type { Admitted, AdmittedCommit, CommitEntry, LogEntry, PlacedBlock, TailBlock } from './entry.ts';
+import { asAuthentic } from './forks.ts';
 import type { Incoming, ReadBatch } from './incoming.ts';
 import { etagOf, pastOf, pastOfPlain, StateDraft, type PastCommit } from './state.ts';
 import type { StoreOp } from '../store.ts';
@@ -178,6 +179,10 @@ export class Group {
     return this.#state.touches(subject);
   }
 
+  touchesAny(prefix: string): boolean {
+    return this.#state.touchesAny(prefix);
+  }
+
   async #addEntries(batch: AuthenticBatch, block: BlockData): Promise<Admission> {
     const { view, crypto } = this.#context;
     await this.#loadKnows(batch.chains);
@@ -193,6 +198,50 @@ export class Group {
     }
     this.#noticeOwnChain(admission);
     return admission;
+  }
+
+  /**
+   * Entries that stood together in a log which is made anew (repair.ts), with the block that they were, if they were all of it. Those that can't stand any
+   * more, each with the error code that says why.
+   */
+  async addStanding(standing: readonly LogEntry[], block: BlockData | null): Promise<Map<LogEntry, string>> {
+    const refused = new Map<LogEntry, string>();
+    if (standing.length === 0) return refused;
+    const entries = standing.map(asAuthentic);
+    const { view, crypto, codecs, nowUs } = this.#context;
+    const chains = [...new Map(entries.map(({ chain }) => [toHex(chain.id), chain])).values()];
+    await this.#loadKnows(chains);
+    const admitted: Admitted[] = [];
+    const admit = async (some: readonly AuthenticEntry[], of: AuthenticBatch['chains']): Promise<void> => {
+      const admission = admitBatch(view, crypto, { chains: of, entries: some }, nowUs());
+      await this.#take(admission);
+      admitted.push(...admission.entries);
+    };
+    try {
+      if (block) await admit(entries, chains);
+    } catch (thrown) {
+      if (!(thrown instanceof TidelogError)) throw thrown;
+    }
+    const isWhole = admitted.length > 0;
+    for (const [i, entry] of isWhole ? [] : entries.entries()) {
+      try {
+        // Where its run now ends nobody has verified a signature.
+        checkSignature(crypto, view.space, entry);
+        await admit([entry], [entry.chain]);
+      } catch (thrown) {
+        if (!(thrown instanceof TidelogError)) throw thrown;
+        refused.set(standing[i]!, thrown.code);
+      }
+    }
+    if (admitted.length === 0) return refused;
+    const isAsItWas = isWhole && admitted.every(({ kind }, i) => kind === entries[i]!.kind);
+    this.#addBlock(admitted, isAsItWas ? block! : packBatch(codecs, batchOf(admitted)));
+    return refused;
+  }
+
+  /** Rows that go along. */
+  also(ops: readonly StoreOp[]): void {
+    for (const op of ops) this.#ops.push(op);
   }
 
   /** Where we are in another device's log, as this group leaves it so far; null where nothing was noted. */
@@ -264,8 +313,13 @@ export class Group {
     this.#noteEntries(admission.entries);
     this.fromTheFuture.push(...admission.fromTheFuture);
     this.fills.push(...admission.fills);
-    if (admission.cutsChanged) this.#context.view.sweep = true;
     const { view, log } = this.#context;
+    if (admission.cutsChanged) view.sweep = true;
+    if (admission.isLate) {
+      // What had seen it was merged and judged as if it had not. Written with the group, so that a crash leaves nothing so.
+      view.rebuild = true;
+      view.sweep ||= view.hasRevocations;
+    }
     this.changesMembership ||= admission.entries.some(
       (entry) => entry.kind === 'commit' && changesMembership(entry.parsed().changes),
     );
@@ -345,7 +399,7 @@ export class Group {
         }
       }
     }
-    ops.push({ table: 'spaces', key: view.space, value: encodeSpace(view.record()) });
+    ops.push({ table: 'spaces', key: view.recordKey, value: encodeSpace(view.record()) });
     return ops;
   }
 

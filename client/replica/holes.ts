@@ -12,6 +12,7 @@ import { batchOf, cutBlocks, describeBlock, packBatch } from './block.ts';
 import type { GroupContext } from './context.ts';
 import type { BlockEntry, CommitEntry, LogEntry, PlacedBlock } from './entry.ts';
 import type { Log } from './log.ts';
+import { thoughMoving } from './moving.ts';
 import type { StoreOp } from '../store.ts';
 import { dropBlock, encodeFact, holeKey, knowsKey, positionKey, putBlock, seqValue } from '../tables.ts';
 import { holeName, type Chain, type PlacedFact, type View } from './view.ts';
@@ -39,7 +40,11 @@ export async function headsBeforeHoles(view: View, log: Log): Promise<ChainHead[
     const hole = first.get(view.chainById(head.chain)!.hex);
     if (!hole) heads.push(head);
     else if (hole.seq > 1)
-      heads.push({ chain: head.chain, seq: hole.seq - 1, id: (await entryAt(log, hole.position)).entry.prev });
+      heads.push({
+        chain: head.chain,
+        seq: hole.seq - 1,
+        id: (await thoughMoving(() => entryAt(log, hole.position))).entry.prev,
+      });
   }
   return heads;
 }
@@ -114,34 +119,25 @@ async function judge(
     const learned: Learned[] = [];
     for (const dep of deps) {
       const other = view.chainById(dep.chain);
-      if (!other || other === chain || !(await log.hasBefore(position, other, dep.seq))) return null;
+      const upTo = Math.min(dep.seq, view.forks.first(dep.chain) - 1);
+      if (other === chain || (upTo > 0 && (!other || !(await log.hasBefore(position, other, upTo))))) return null;
+      if (!other) continue;
       learned.push({ chain, at: seq, other: other.number, seq: dep.seq });
     }
     const membership = changesMembership(changes);
     const statements = membership ? readFacts(changes) : [];
-    const past = new Map<string, number>();
-    for (const number of view.factChains()) {
+    const past = new Map<number, number>();
+    for (const number of view.judgingChains()) {
+      await view.noteSeen(past, chain.number, seq, number);
       const told = [...before, ...learned].filter(
         (each) => each.chain === chain && each.other === number && each.at <= seq,
       );
-      past.set(
-        view.chains[number]!.hex,
-        Math.max(await view.seenByStored(chain.number, seq, number), ...told.map((each) => each.seq)),
-      );
+      past.set(number, Math.max(past.get(number) ?? 0, ...told.map((each) => each.seq)));
     }
-    const verdict = view.membership!.verdict({
-      device: chain.device,
-      chain: chain.hex,
-      seq,
-      past: (hex) => past.get(hex) ?? 0,
-      membership,
-    });
+    const verdict = view.verdict(view.membership!, chain, seq, (other) => past.get(other) ?? 0, membership);
     if (verdict === 'unauthorized' || (verdict === 'void' && !membership)) return null;
     if (!membership) return { learned, fact: null };
-    const pastFacts = [...past].flatMap(([hex, seen]): [number, number][] => {
-      const other = view.chainByHex(hex)!;
-      return other === chain || seen === 0 ? [] : [[other.number, seen]];
-    });
+    const pastFacts = [...past].filter(([other, seen]) => other !== chain.number && seen > 0);
     return { learned, fact: { position, chain: chain.number, seq, time, past: pastFacts, statements } };
   } catch (thrown) {
     if (thrown instanceof TidelogError && (thrown.code === 'bad-commit' || thrown.code === 'commit-too-large'))

@@ -53,6 +53,11 @@ export class Incoming {
     return this.short === null && this.#entries!.entries.length === 0;
   }
 
+  /** Entries, gaps included. */
+  get count(): number {
+    return this.short?.plain.count ?? this.#entries!.entries.length;
+  }
+
   /** Entry by entry; made from the bytes where the short way brought it here. */
   entries(): AuthenticBatch {
     this.#entries ??= authenticate(this.#crypto, this.#space, decodeBatch(this.short!.plain.raw));

@@ -22,6 +22,7 @@ import type { OutgoingBatch } from '../../protocol/session.ts';
 import { batchOf, describeBlock, packBatch, readBlock, repack } from './block.ts';
 import { bloomMayHold } from './bloom.ts';
 import type { BlockEntry, LogEntry, PlacedBlock } from './entry.ts';
+import { BlockMoved, isStillNumber, thoughMoving } from './moving.ts';
 import { replayResource, type PastCommit } from './state.ts';
 import type { Store, StoreEntry } from '../store.ts';
 import {
@@ -51,8 +52,6 @@ const SMALL_BLOCK_ENTRIES = 64;
 const BLOCKS_PER_TURN = 8;
 /** Subjects that are replayed by one walk over the log. Their histories are in memory together. */
 const SUBJECTS_PER_WALK = 1000;
-/** A read that finds its blocks merged away again and again; each merge takes many writes. */
-const READ_TRIES = 5;
 
 export class Log {
   readonly #crypto: Crypto;
@@ -82,7 +81,22 @@ export class Log {
     if (newest && newest.last === storedHead && after >= newest.first - 1) return [newest];
     const range = { gt: positionKey(number, after), lte: positionKey(number, storedHead), limit };
     const found = this.#store.scan('blockIndex', range);
-    return (found instanceof Promise ? await found : found).map(placed);
+    const blocks = (found instanceof Promise ? await found : found).map(placed);
+    const { shared } = this.#store;
+    if (
+      shared &&
+      !shared.leads &&
+      blocks.length < limit &&
+      blocks.at(-1)?.last !== storedHead &&
+      number === this.#view.number
+    ) {
+      // Another has merged the last of them with what it wrote after what is known here: they aren't among those that end below.
+      await shared.catchUp();
+      // Where nothing was written, it isn't that: the end of the log is missing on the disk, and would be the next time.
+      if (this.#view.number === number && this.#view.storedHead === storedHead) return blocks;
+      return this.blocksAfter(after, limit);
+    }
+    return blocks;
   }
 
   /** The last blocks that end at or before a position, newest first. */
@@ -97,19 +111,28 @@ export class Log {
     this.#newest = newest;
   }
 
+  /** Throws `BlockMoved` where the record isn't true any more; it is to be read again. */
   async data(block: PlacedBlock): Promise<BlockData> {
     if (block === this.#newest?.block) return this.#newest.data;
-    const bytes = await this.#store.get('blocks', positionKey(this.#view.number, block.last));
+    const { number } = this.#view;
+    const key = positionKey(number, block.last);
+    const bytes = await this.#store.get('blocks', key);
     const data = bytes && decodeBlock(bytes);
-    // Between its record and its data it may have been merged with its neighbours, or swept: then the record is to be read again.
-    if (!data || data.rawBytes !== block.rawBytes || data.data.length !== block.dataBytes)
-      throw new TidelogError('data-damaged', `the block that ends at ${block.last} is not there`);
-    return data;
+    if (data?.rawBytes === block.rawBytes && data.data.length === block.dataBytes) return data;
+    const record = await this.#store.get('blockIndex', key);
+    const now = record && decodeBlockRecord(record);
+    if (now?.rawBytes !== block.rawBytes || now.dataBytes !== block.dataBytes) throw new BlockMoved(block.last);
+    // Made anew: its data goes before its record does.
+    if (!(await isStillNumber(this.#store, this.#view, number))) throw new BlockMoved(block.last);
+    throw new TidelogError('data-damaged', `the block that ends at ${block.last} is not there`);
   }
 
+  /** Throws `BlockMoved` as `data` does, and where the log was made anew meanwhile: it may not know the chains any more. */
   async entries(block: PlacedBlock): Promise<LogEntry[]> {
-    const batch = readBlock(this.#codecs, await this.data(block));
-    const { chains, entries } = linkKnown(this.#crypto, this.#view.space, batch);
+    const { number } = this.#view;
+    const data = await this.data(block);
+    if (number !== this.#view.number) throw new BlockMoved(block.last);
+    const { chains, entries } = this.#link(block, data);
     const seqs = new Map(chains.map((chain) => [chain, chain.seqBefore]));
     const ours = new Map(chains.map((chain) => [chain, this.#chain(chain.device, chain.nonce)]));
     return entries.map((entry, i): LogEntry => {
@@ -140,6 +163,15 @@ export class Log {
     });
   }
 
+  /** What is wrong with it now was not when it was stored. */
+  #link(block: PlacedBlock, data: BlockData): ReturnType<typeof linkKnown> {
+    try {
+      return linkKnown(this.#crypto, this.#view.space, readBlock(this.#codecs, data));
+    } catch (cause) {
+      throw new TidelogError('data-damaged', `the block that ends at ${block.last} cannot be read`, {}, { cause });
+    }
+  }
+
   /** The record of a block made of entries that are in the log. */
   describe(entries: readonly LogEntry[], block: BlockData): BlockRecord {
     return describeBlock(entries, block, ({ body }) => decodeKnownBody(body));
@@ -149,6 +181,16 @@ export class Log {
     const chain = this.#view.chainById(chainId(this.#crypto, { space: this.#view.space, device, nonce }));
     if (!chain) throw new TidelogError('data-damaged', 'a block names a chain that the store does not know');
     return chain;
+  }
+
+  /** null where the block was merged or swept since its record was read. */
+  async entriesUnlessMoved(block: PlacedBlock): Promise<LogEntry[] | null> {
+    try {
+      return await this.entries(block);
+    } catch (thrown) {
+      if (thrown instanceof BlockMoved) return null;
+      throw thrown;
+    }
   }
 
   /** All entries after a cursor. A block that is merged with its neighbours meanwhile is found again by position. */
@@ -163,26 +205,36 @@ export class Log {
         if (wanted(block)) {
           // A store that answers at once leaves nobody else a turn.
           if (++unpacked % BLOCKS_PER_TURN === 0) await this.#turn();
-          const [entries, last] = await this.#entriesOrAgain(block, at);
+          const entries = await this.entriesUnlessMoved(block);
+          if (entries === null) break;
           for (const entry of entries) if (entry.position > at) yield entry;
-          at = last;
-          if (last !== block.last) break;
-        } else {
-          at = block.last;
         }
+        at = block.last;
       }
     }
   }
 
-  async #entriesOrAgain(block: PlacedBlock, at: number): Promise<[LogEntry[], number]> {
-    try {
-      return [await this.entries(block), block.last];
-    } catch (thrown) {
-      const [again] = await this.blocksAfter(at, 1);
-      if (!again || (again.last === block.last && again.first === block.first && again.dataBytes === block.dataBytes))
-        throw thrown;
-      return [await this.entries(again), again.last];
+  /** The block that holds a chain's entry at a seq. Looks back block by block. */
+  async blockOf(chain: Chain, seq: number): Promise<PlacedBlock | null> {
+    for (let from = this.#view.storedHead; from > 0;) {
+      const blocks = await this.blocksBack(from, RECORDS_PER_READ);
+      for (const block of blocks) {
+        const range = block.ranges.find(({ chain: number }) => number === chain.number);
+        if (range && range.first <= seq && seq <= range.last) return block;
+      }
+      if (blocks.length === 0) return null;
+      from = blocks.at(-1)!.first - 1;
     }
+    return null;
+  }
+
+  /** The entry of a chain at a seq; null where the log has none, or only a gap. */
+  async entryAt(chain: Chain, seq: number): Promise<LogEntry | null> {
+    const block = await this.blockOf(chain, seq);
+    if (!block) return null;
+    return (
+      (await this.entries(block)).find((entry) => entry.chain.number === chain.number && entry.seq === seq) ?? null
+    );
   }
 
   /** Does an entry stand in the log before a position? Or a gap that skips over it. Looks back block by block. */
@@ -235,21 +287,13 @@ export class Log {
    * The next batch for a follower: null at the head. What the follower has from elsewhere is left out; if that is all there was,
    * the batch is empty and only moves the cursor.
    */
-  async readFor(
+  readFor(
     after: number,
     known: Known,
     filter: Filter | null,
     accepted: ReadonlySet<CodecNumber>,
   ): Promise<OutgoingBatch | null> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await this.#readFor(after, known, filter, accepted);
-      } catch (thrown) {
-        // See `data`: a block that changes under a reader is not damaged, and one that is damaged stays so.
-        const isDamaged = thrown instanceof TidelogError && thrown.code === 'data-damaged';
-        if (!isDamaged || tries === READ_TRIES) throw thrown;
-      }
-    }
+    return thoughMoving(() => this.#readFor(after, known, filter, accepted));
   }
 
   async #readFor(
@@ -300,7 +344,10 @@ export class Log {
     return { last: block.last, ...repack(this.#codecs, await this.data(block), accepted) };
   }
 
-  /** Takes blocks apart and sends what the follower lacks of them, up to a full block. */
+  /**
+   * Takes blocks apart and sends what the follower lacks of them, up to a full block. What others merge while it is read comes with the next batch: beginning
+   * anew, a reader would never be done while they write fast.
+   */
   async #sendPart(
     blocks: readonly PlacedBlock[],
     from: number,
@@ -314,6 +361,13 @@ export class Log {
     if (isJoin) return this.#sendJoined(blocks, accepted);
     const wanted: BlockEntry[] = [];
     const filtered = filter === null ? null : new FilteredStream(filter, this.#crypto, this.#view.space);
+    // What is known grows while this reads, and a run that leaves out its middle links to nothing: of each chain it is as it was at its first entry here.
+    const knownAtFirst = new Map<Chain, number>();
+    const isKnown = ({ chain, seq }: LogEntry): boolean => {
+      let upTo = knownAtFirst.get(chain);
+      if (upTo === undefined) knownAtFirst.set(chain, (upTo = known.get(chain.hex) ?? 0));
+      return upTo >= seq;
+    };
     let last = from;
     let bytes = 0;
     for (const block of blocks) {
@@ -322,9 +376,11 @@ export class Log {
         wanted.length + (block.last - block.first + 1) > BLOCK_ENTRIES_MAX ||
         bytes + block.rawBytes > BATCH_RAW_BYTES_MAX;
       if (wanted.length > 0 && isTooMuch) break;
-      for (const entry of await this.entries(block)) {
+      const entries = await (last === from ? this.entries(block) : this.entriesUnlessMoved(block));
+      if (entries === null) break;
+      for (const entry of entries) {
         if (entry.position <= after) continue;
-        if ((known.get(entry.chain.hex) ?? 0) >= entry.seq) continue;
+        if (isKnown(entry)) continue;
         // A partial copy can vouch for its own device's commits only: of the others it may lack some.
         if (this.#view.filter !== null && !this.#view.isOwn(entry.chain)) continue;
         if (filtered) filtered.take(entry, wanted);
@@ -357,14 +413,19 @@ export class Log {
       if (bytes >= BLOCK_RAW_BYTES_TARGET || entries >= BLOCK_ENTRIES_MAX) break;
     }
     const { membership } = this.#view;
-    // What a sweep or a fill changes in a block changes its bytes, and comes with another judgement of the members.
-    const name = together.map(({ last, rawBytes, dataBytes }) => `${last} ${rawBytes} ${dataBytes}`).join();
-    if (this.#joined?.name !== name || this.#joined.membership !== membership) {
-      const all: BlockEntry[] = [];
-      for (const block of together) all.push(...(await this.entries(block)));
-      this.#joined = { name, membership, block: packBatch(this.#codecs, batchOf(all)) };
+    const name = nameOf(together);
+    if (this.#joined?.name === name && this.#joined.membership === membership)
+      return { last: together.at(-1)!.last, ...repack(this.#codecs, this.#joined.block, accepted) };
+    const all: BlockEntry[] = [];
+    const read: PlacedBlock[] = [];
+    for (const block of together) {
+      const ofBlock = await (read.length === 0 ? this.entries(block) : this.entriesUnlessMoved(block));
+      if (ofBlock === null) break;
+      all.push(...ofBlock);
+      read.push(block);
     }
-    return { last: together.at(-1)!.last, ...repack(this.#codecs, this.#joined.block, accepted) };
+    this.#joined = { name: nameOf(read), membership, block: packBatch(this.#codecs, batchOf(all)) };
+    return { last: read.at(-1)!.last, ...repack(this.#codecs, this.#joined.block, accepted) };
   }
 
   #emptyBatch(last: number, accepted: ReadonlySet<CodecNumber>): OutgoingBatch {
@@ -394,16 +455,7 @@ export class Log {
     if (membership === null || !changesMembership(body.changes)) return false;
     const fact = facts.find(({ position }) => position === entry.position);
     if (!fact) return false;
-    const { device, hex } = entry.chain;
-    return (
-      membership.verdict({
-        device,
-        chain: hex,
-        seq: entry.seq,
-        past: this.#view.pastOfFact(fact),
-        membership: true,
-      }) !== 'counts'
-    );
+    return this.#view.verdict(membership, entry.chain, entry.seq, this.#view.pastOfFact(fact), true) !== 'counts';
   }
 
   /** The state of a subject from its commits in the store and those of a group that isn't stored yet. */
@@ -414,7 +466,7 @@ export class Log {
     }
     const commits = await this.#pastOf(stored);
     commits.push(...group);
-    return replayResource(commits, subject);
+    return replayResource(commits, subject, !this.#view.forks.isEmpty);
   }
 
   /** The state of each subject from its commits in the store, less those that are `isVoided`. One walk serves many subjects. */
@@ -437,7 +489,9 @@ export class Log {
         if (changed.size === 0 || this.isVoid(entry, body)) continue;
         for (const subject of changed) histories.get(subject)!.push({ chain: entry.chain, seq: entry.seq, body });
       }
-      for (const [subject, stored] of histories) yield [subject, replayResource(await this.#pastOf(stored), subject)];
+      const hasForks = !this.#view.forks.isEmpty;
+      for (const [subject, stored] of histories)
+        yield [subject, replayResource(await this.#pastOf(stored), subject, hasForks)];
     }
   }
 
@@ -452,7 +506,7 @@ export class Log {
 
   async #storedAuthor(chain: Chain, seq: number, time: number, chains: ReadonlySet<number>): Promise<Author> {
     const past = new Map<number, number>();
-    for (const other of chains) past.set(other, await this.#view.seenByStored(chain.number, seq, other));
+    for (const other of chains) past.set(other, await this.#view.replacesByStored(chain.number, seq, other));
     return {
       chain: chain.number,
       seq,
@@ -465,6 +519,11 @@ export class Log {
 
 function isWanted(filter: Filter, subject: string): boolean {
   return filter.kind === 'subject' ? subject === filter.subject : subject.startsWith(filter.prefix);
+}
+
+/** Of a batch that is joined of blocks. What a sweep or a fill changes in a block changes its bytes, and comes with another judgement of the members. */
+function nameOf(blocks: readonly PlacedBlock[]): string {
+  return blocks.map(({ last, rawBytes, dataBytes }) => `${last} ${rawBytes} ${dataBytes}`).join();
 }
 
 function placed([key, value]: StoreEntry): PlacedBlock {

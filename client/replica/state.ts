@@ -3,7 +3,7 @@
  * read-modify-write for each subject and transaction, however many commits touch it.
  */
 import { decodeKnownBody, type Change } from '../../protocol/body.ts';
-import { compare, fromUtf8, toBase64Url, writeU32 } from '../../protocol/bytes.ts';
+import { compare, toBase64Url, writeU32 } from '../../protocol/bytes.ts';
 import { RESERVED_PREFIX } from '../../protocol/constants.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import {
@@ -14,6 +14,7 @@ import {
   EMPTY_RESOURCE,
   fold,
   propertyConflict,
+  removeSeen,
   SplitTally,
   writeRecordHead,
   type Author,
@@ -24,9 +25,10 @@ import { RECORD_HEAD_ROOM, RECORD_KEY_ROOM } from '../../protocol/plain-batch.ts
 import type { PlainAdmission } from './admit-plain.ts';
 import type { AdmittedCommit } from './entry.ts';
 import type { Store, StoreOp } from '../store.ts';
-import { spaceEnd, subjectKey } from '../tables.ts';
+import { keySubject, spaceEnd, subjectKey } from '../tables.ts';
 import { subjectHash } from './bloom.ts';
 import { FreshRecords } from './fresh-records.ts';
+import { isStillNumber } from './moving.ts';
 import type { Chain, View } from './view.ts';
 
 /** Resources in one read. */
@@ -44,7 +46,7 @@ export interface PastCommit {
   readonly changes: readonly Change[];
 }
 
-function hasConflict(resource: Resource): boolean {
+export function hasConflict(resource: Resource): boolean {
   for (const property of resource.values()) {
     // Nearly all properties have one candidate and nothing else; only the rest is looked at closely.
     if (property.candidates.length === 1 && property.tallies.length === 0 && property.elements.length === 0) continue;
@@ -69,7 +71,7 @@ function authorAt(view: View, chain: Chain, seq: number, time: number): Author {
     chain: chain.number,
     seq,
     time,
-    past: (other) => chain.sawAt(seq, other),
+    past: (other) => view.replaces(chain.number, other, (asked) => chain.sawAt(seq, asked)),
     rankOf: (other) => view.chains[other]!.rank,
   };
 }
@@ -122,6 +124,12 @@ export class StateDraft {
   /** Has this group touched the subject? */
   touches(subject: string): boolean {
     return this.#touched.has(subject) || this.#fresh.has(subjectKey(this.#view.number, subject), subjectHash(subject));
+  }
+
+  /** Has it touched one with this prefix? */
+  touchesAny(prefix: string): boolean {
+    for (const subject of this.#touched.keys()) if (subject.startsWith(prefix)) return true;
+    return this.#fresh.hasAny(subjectKey(this.#view.number, prefix));
   }
 
   /** As `apply`, for commits that were admitted the short way. */
@@ -261,42 +269,48 @@ export function pastOfPlain(view: View, { batch, chains, seqs, others }: PlainAd
   });
 }
 
-/** The state that a subject's commits give, in any order that is causal. */
-export function replayResource(commits: Iterable<PastCommit>, subject: string): Resource {
+/** The state that a subject's commits give, in the order of the log. Where chains have forked, some may stand before what they name by id. */
+export function replayResource(commits: readonly PastCommit[], subject: string, hasForks: boolean): Resource {
   let resource: Resource = EMPTY_RESOURCE;
-  for (const { author, changes } of commits) {
-    for (const change of changes) {
-      if (change.subject === subject) resource = applyUnfolded(resource, change.ops, author);
+  for (const step of hasForks ? [applyUnfolded, removeSeen] : [applyUnfolded]) {
+    for (const { author, changes } of commits) {
+      for (const change of changes) {
+        if (change.subject === subject) resource = step(resource, change.ops, author);
+      }
     }
   }
   return fold(resource);
 }
 
-/** Resources by ascending subject (in bytes of UTF-8), encoded. Those of the space itself only where the prefix begins with `~`. */
+/**
+ * Resources by ascending subject (in bytes of UTF-8), encoded. Those of the space itself only where the prefix begins with `~`. Where the log is made anew
+ * meanwhile, the rows go, and stand under another number: it goes on there, behind the last that it gave. Each comes with the number that it was read under.
+ */
 export async function* scanState(
   store: Store,
-  number: number,
+  view: View,
   prefix: string,
   after?: string,
-): AsyncGenerator<[subject: string, bytes: Uint8Array]> {
-  const start = subjectKey(number, prefix);
-  let from = after === undefined ? null : subjectKey(number, after);
-  if (from !== null && compare(from, start) < 0) from = null;
+): AsyncGenerator<[subject: string, bytes: Uint8Array, number: number]> {
   const hideReserved = !prefix.startsWith(RESERVED_PREFIX);
-  const end = spaceEnd(number);
+  let last = after;
   for (;;) {
+    const { number } = view;
+    const start = subjectKey(number, prefix);
+    const from = last === undefined ? null : subjectKey(number, last);
     const page = await store.scan('state', {
-      ...(from ? { gt: from } : { gte: start }),
-      lt: end,
+      ...(from !== null && compare(from, start) >= 0 ? { gt: from } : { gte: start }),
+      lt: spaceEnd(number),
       limit: SCAN_PAGE,
     });
     for (const [key, bytes] of page) {
-      const subject = fromUtf8(key.subarray(4));
+      if (view.number !== number) break;
+      const subject = keySubject('state', key);
+      last = subject;
       if (!subject.startsWith(prefix)) return;
       if (hideReserved && subject.startsWith(RESERVED_PREFIX)) continue;
-      yield [subject, bytes];
+      yield [subject, bytes, number];
     }
-    if (page.length < SCAN_PAGE) return;
-    from = page.at(-1)![0];
+    if (page.length < SCAN_PAGE && (await isStillNumber(store, view, number))) return;
   }
 }

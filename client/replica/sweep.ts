@@ -4,27 +4,20 @@
  */
 import type { Body } from '../../protocol/body.ts';
 import { decodeKnownBody, eraseBody } from '../../protocol/body.ts';
-import { RESERVED_PREFIX } from '../../protocol/constants.ts';
-import { fromUtf8 } from '../../protocol/bytes.ts';
-import { changesMembership, type Membership, type Past } from '../../protocol/membership.ts';
+import { changesMembership, isReserved, type Membership } from '../../protocol/membership.ts';
 import { batchOf, packBatch } from './block.ts';
 import type { GroupContext } from './context.ts';
 import type { BlockEntry, LogEntry, PlacedBlock } from './entry.ts';
 import { StateDraft } from './state.ts';
 import type { StoreOp } from '../store.ts';
-import { encodeSpace, holeKey, keyHole, putBlock, seqValue, subjectKey } from '../tables.ts';
+import { encodeSpace, holeKey, keyHole, putBlock, seqValue } from '../tables.ts';
 import { holeName, scanSpace, type Chain, type View } from './view.ts';
 
-export interface Sweep {
-  readonly ops: StoreOp[];
-  /** Commits that were erased. */
-  readonly erased: number;
-}
-
-export async function sweep(context: GroupContext): Promise<Sweep> {
+/** Resolves with how many commits were erased. */
+export async function sweep(context: GroupContext): Promise<number> {
   const { view, log, codecs, store, crypto, turn } = context;
   const { membership } = view;
-  if (membership === null) return { ops: [], erased: 0 };
+  if (membership === null) return 0;
   const judge = new Judge(view, membership);
   const ops: StoreOp[] = [];
   const voided = new Set<string>();
@@ -70,12 +63,7 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
   }
 
   // Commits on `~` keep their bodies and may count or not by the new judgment: their subjects are few, so all are made anew.
-  const reserved = {
-    gte: subjectKey(view.number, RESERVED_PREFIX),
-    lt: subjectKey(view.number, String.fromCharCode(RESERVED_PREFIX.charCodeAt(0) + 1)),
-  };
-  for (const [key] of await store.scan('state', { ...reserved, limit: 100_000 }))
-    subjects.add(fromUtf8(key.subarray(4)));
+  for await (const subject of reservedSubjects(context)) subjects.add(subject);
 
   const state = new StateDraft(store, view);
   await state.load(subjects);
@@ -91,9 +79,11 @@ export async function sweep(context: GroupContext): Promise<Sweep> {
     view.holes.delete(holeName(number, seq));
   }
   view.commits -= voided.size;
+  ops.push({ table: 'spaces', key: view.recordKey, value: encodeSpace({ ...view.record(), sweep: false }) });
+  await store.write(ops);
+  // Not before: until then the disk shows what is void.
   view.sweep = false;
-  ops.push({ table: 'spaces', key: view.space, value: encodeSpace(view.record()) });
-  return { ops, erased: voided.size };
+  return voided.size;
 }
 
 async function* allBlocks({ log }: GroupContext): AsyncGenerator<PlacedBlock> {
@@ -102,6 +92,22 @@ async function* allBlocks({ log }: GroupContext): AsyncGenerator<PlacedBlock> {
     if (blocks.length === 0) return;
     yield* blocks;
     after = blocks.at(-1)!.last;
+  }
+}
+
+/** Of all commits on `~`: a subject that none of them counted for has no row. */
+async function* reservedSubjects({ view, log, turn }: GroupContext): AsyncGenerator<string> {
+  let looked = 0;
+  for (const { position } of view.facts) {
+    if (position <= looked) continue;
+    const [block] = await log.blocksAfter(position - 1, 1);
+    if (!block) return;
+    await turn();
+    for (const entry of await log.entries(block)) {
+      if (entry.kind !== 'commit') continue;
+      for (const { subject } of decodeKnownBody(entry.body).changes) if (isReserved(subject)) yield subject;
+    }
+    looked = block.last;
   }
 }
 
@@ -116,12 +122,12 @@ class Judge {
   readonly #cuts = new Map<number, number>();
   /** A grant is void: then any chain may hold commits that it allowed. Or a revocation is: then any may lack commits that it erased. */
   readonly #everything: boolean;
-  readonly #factChains: ReadonlySet<number>;
+  readonly #asked: ReadonlySet<number>;
 
   constructor(view: View, membership: Membership) {
     this.#view = view;
     this.#membership = membership;
-    this.#factChains = view.factChains();
+    this.#asked = view.judgingChains();
     for (const chain of view.chains) {
       const cut = membership.lastCounting(chain.deviceHex, chain.hex);
       if (chain.seq > cut) this.#cuts.set(chain.number, cut);
@@ -150,18 +156,13 @@ class Judge {
   async isVoidAt(chain: Chain, seq: number): Promise<boolean> {
     if (seq > (this.#cuts.get(chain.number) ?? Number.POSITIVE_INFINITY)) return true;
     if (!this.#everything) return false;
-    const past = await this.#pastOf(chain, seq);
-    return (
-      this.#membership.verdict({ device: chain.device, chain: chain.hex, seq, past, membership: false }) !== 'counts'
-    );
+    return this.#view.verdict(this.#membership, chain, seq, await this.#pastOf(chain, seq), false) !== 'counts';
   }
 
-  /** What the author had seen of the chains that state facts. */
-  async #pastOf(chain: Chain, seq: number): Promise<Past> {
-    const seen = new Map<string, number>();
-    for (const number of this.#factChains) {
-      seen.set(this.#view.chains[number]!.hex, await this.#view.seenByStored(chain.number, seq, number));
-    }
-    return (hex) => seen.get(hex) ?? 0;
+  /** What the author had seen, as far as a verdict asks. */
+  async #pastOf(chain: Chain, seq: number): Promise<(other: number) => number> {
+    const seen = new Map<number, number>();
+    for (const number of this.#asked) await this.#view.noteSeen(seen, chain.number, seq, number);
+    return (other) => seen.get(other) ?? 0;
   }
 }

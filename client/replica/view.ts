@@ -2,23 +2,28 @@
  * What this peer has of one space, in memory: chain heads, what each chain had seen, members, the clock. It is changed by the writer only,
  * one job at a time; a job that fails is undone whole. After a failed write it is loaded anew from the store.
  */
-import { concat, equal, readU64, toHex } from '../../protocol/bytes.ts';
+import { concat, equal, toHex } from '../../protocol/bytes.ts';
 import type { Clock } from '../../protocol/clock.ts';
+import { readFork, type Fork } from '../../protocol/fork.ts';
 import { chainId } from '../../protocol/commit.ts';
 import type { Crypto } from '../../protocol/crypto.ts';
 import { TidelogError } from '../../protocol/errors.ts';
-import { isReserved, Membership, type Fact, type Past, type Role } from '../../protocol/membership.ts';
+import { isReserved, Membership, type Fact, type Past, type Role, type Verdict } from '../../protocol/membership.ts';
 import type { Filter } from '../../protocol/messages.ts';
 import { digest, type ChainHead } from '../../protocol/vector.ts';
+import { KnownForks } from './known-forks.ts';
 import type { Store, StoreEntry, Table } from '../store.ts';
 import { FILTER_SUBJECTS_MAX, SubjectFilter } from './subject-filter.ts';
 import {
   decodeChain,
   decodeFact,
+  branchRange,
   decodeSpace,
   keyHole,
+  keyKnowsSeq,
   knowsKey,
   keyPosition,
+  readSeq,
   spaceEnd,
   spaceKey,
   type ChainRecord,
@@ -115,6 +120,12 @@ export interface PlacedFact extends FactRecord {
 
 const SCAN_PAGE = 1000;
 
+/**
+ * Added to a chain's number in what others know of it: what they had seen of the branch that counts, by their own word. A dep names a seq; past a
+ * fork that says nothing, unless it names the commit's id too.
+ */
+export const BRANCH = 2 ** 31;
+
 export function matchesFilter(filter: Filter | null, subject: string): boolean {
   if (filter === null || isReserved(subject)) return true;
   return filter.kind === 'subject' ? subject === filter.subject : subject.startsWith(filter.prefix);
@@ -125,10 +136,16 @@ export function holeName(chain: number, seq: number): string {
   return `${chain} ${seq}`;
 }
 
+/** Rows of `forks` in one space. A member may fork its own chain as often as it likes. */
+const FORKS_MAX = 10_000;
+
 export class View {
   readonly space: Uint8Array;
   readonly hex: string;
-  readonly number: number;
+  /** Another after a repair. */
+  number: number;
+  /** Of its record in `spaces`; another while a repair builds a log beside the one in force. */
+  readonly recordKey: Uint8Array;
   readonly #crypto: Crypto;
   readonly #store: Store;
   /** This peer's own key. */
@@ -160,10 +177,20 @@ export class View {
   founder: Uint8Array | null = null;
   facts: PlacedFact[] = [];
   membership: Membership | null = null;
-  readonly #factsByPlaced = new WeakMap<PlacedFact, Fact[]>();
+  #factsByPlaced = new WeakMap<PlacedFact, Fact[]>();
   #digest: Uint8Array | null = null;
 
-  constructor(crypto: Crypto, store: Store, device: Uint8Array, space: Uint8Array, number: number) {
+  readonly forks = new KnownForks();
+
+  constructor(
+    crypto: Crypto,
+    store: Store,
+    device: Uint8Array,
+    space: Uint8Array,
+    number: number,
+    recordKey: Uint8Array = space,
+  ) {
+    this.recordKey = recordKey;
     this.#crypto = crypto;
     this.#store = store;
     this.#device = device;
@@ -174,19 +201,25 @@ export class View {
 
   /** Reads everything from the store, from scratch. What is there now stays until all of it is read: others look at it meanwhile. */
   async load(): Promise<void> {
-    const bytes = await this.#store.get('spaces', this.space);
+    const bytes = await this.#store.get('spaces', this.recordKey);
     if (!bytes) throw new TidelogError('data-damaged', `space ${this.hex} has no record`);
     const record = decodeSpace(bytes);
+    const { number } = record;
     const chains: ChainRecord[] = [];
-    for await (const [, value] of scanSpace(this.#store, 'chains', this.number)) chains.push(decodeChain(value));
+    for await (const [, value] of scanSpace(this.#store, 'chains', number)) chains.push(decodeChain(value));
     const facts: PlacedFact[] = [];
-    for await (const [key, value] of scanSpace(this.#store, 'facts', this.number)) {
+    for await (const [key, value] of scanSpace(this.#store, 'facts', number)) {
       facts.push({ position: keyPosition(key), ...decodeFact(value) });
     }
     const holes: { chain: number; seq: number; position: number }[] = [];
-    for await (const [key, value] of scanSpace(this.#store, 'holes', this.number)) {
-      holes.push({ ...keyHole(key), position: readU64(value, 0) });
+    for await (const [key, value] of scanSpace(this.#store, 'holes', number)) {
+      holes.push({ ...keyHole(key), position: readSeq('holes', value) });
     }
+    const proofs = await this.#store.scan('forks', { ...branchRange(this.space), limit: FORKS_MAX });
+    // With the chains that rows under it name.
+    this.number = number;
+    this.forks.clear();
+    for (const [, proof] of proofs) this.forks.add(this.#readProof(proof));
     this.chains.length = 0;
     this.#chainByHex.clear();
     for (const chain of chains) this.#add(chain);
@@ -266,6 +299,7 @@ export class View {
   advance(chain: Chain, seq: number, head: Uint8Array): void {
     chain.seq = seq;
     chain.head = head;
+    this.forks.note(chain.hex, seq, head);
   }
 
   /** What the writer built is on disk. */
@@ -284,18 +318,21 @@ export class View {
     if (chain.knows !== null) return;
     const knows = new Map<number, number>();
     for (const other of this.chains) {
-      if (other === chain) continue;
-      const seq = await this.#seenUpTo(chain.number, other.number, chain.seq);
-      if (seq > 0) knows.set(other.number, seq);
+      if (other !== chain) await this.noteSeen(knows, chain.number, chain.seq, other.number);
     }
     chain.knows ??= knows;
   }
 
-  /** Highest seq of `other` that the author of a stored commit had seen. */
-  seenByStored(chain: number, seq: number, other: number): Promise<number> | number {
-    return chain === other ? seq - 1 : this.#seenUpTo(chain, other, seq);
+  /** Notes what the author of a stored commit had seen of `other`, and by id of its branch that counts; nothing where that is nothing. */
+  async noteSeen(seen: Map<number, number>, chain: number, seq: number, other: number): Promise<void> {
+    const upTo = chain === other ? seq - 1 : await this.#seenUpTo(chain, other, seq);
+    if (upTo > 0) seen.set(other, upTo);
+    if (chain === other || !this.forks.has(this.chains[other]!.hex)) return;
+    const branch = await this.#seenUpTo(chain, other + BRANCH, seq);
+    if (branch > 0) seen.set(other + BRANCH, branch);
   }
 
+  /** Highest seq of `other` that the author of a stored commit had seen. */
   async #seenUpTo(chain: number, other: number, at: number): Promise<number> {
     const found = await this.#store.scan('knows', {
       gte: knowsKey(this.number, chain, other, 0),
@@ -303,7 +340,91 @@ export class View {
       reverse: true,
       limit: 1,
     });
-    return found[0] ? readU64(found[0][1], 0) : 0;
+    return found[0] ? readSeq('knows', found[0][1]) : 0;
+  }
+
+  /** The first seq of `chain` at which its author had seen more of `other` than `upTo`; null where it never had. */
+  async sawMoreFrom(chain: number, other: number, upTo: number): Promise<number | null> {
+    let first: number | null = null;
+    for (let end = Number.MAX_SAFE_INTEGER; ;) {
+      const range = { gte: knowsKey(this.number, chain, other, 0), lt: knowsKey(this.number, chain, other, end) };
+      const page = await this.#store.scan('knows', { ...range, reverse: true, limit: SCAN_PAGE });
+      for (const [key, value] of page) {
+        if (readSeq('knows', value) <= upTo) return first;
+        first = keyKnowsSeq(key);
+      }
+      if (page.length < SCAN_PAGE || first === null) return first;
+      end = first;
+    }
+  }
+
+  // ---- forks
+
+  /** False where it is known. What facts had surely seen may be less from then on: `judge` is due. */
+  addFork(fork: Fork): boolean {
+    if (!this.forks.add(fork)) return false;
+    this.#factsByPlaced = new WeakMap();
+    return true;
+  }
+
+  #readProof(bytes: Uint8Array): Fork {
+    try {
+      return readFork(this.#crypto, this.space, bytes);
+    } catch (cause) {
+      throw new TidelogError('data-damaged', 'the proof of a fork is not what was written', {}, { cause });
+    }
+  }
+
+  /**
+   * Up to which seq of `other` a write of `chain` replaces what it finds. Past a fork only what its author names by id counts: it may have seen
+   * the other branch, and then what stands here would be lost unseen.
+   */
+  replaces(chain: number, other: number, saw: (other: number) => number): number {
+    const seen = saw(other);
+    if (other === chain) return seen;
+    const from = this.forks.first(this.chains[other]!.hex);
+    return seen < from ? seen : Math.max(from - 1, saw(other + BRANCH));
+  }
+
+  /** The same of a stored commit. */
+  async replacesByStored(chain: number, seq: number, other: number): Promise<number> {
+    const seen = new Map<number, number>();
+    await this.noteSeen(seen, chain, seq, other);
+    return this.replaces(chain, other, (asked) => seen.get(asked) ?? 0);
+  }
+
+  /**
+   * 7.4, by the members as `membership` has them. An author that hasn't heard of a fork names what it saw past it by seq alone, and may have seen
+   * either branch.
+   *
+   * @param saw chain number, also with `BRANCH` → the highest seq of it that the author had seen
+   */
+  verdict(
+    membership: Membership,
+    { number, device, hex: chain }: Chain,
+    seq: number,
+    saw: (other: number) => number,
+    changesMembers: boolean,
+  ): Verdict {
+    const byChain =
+      (past: (other: number) => number): Past =>
+      (hex) => {
+        const other = this.#chainByHex.get(hex);
+        return other ? past(other.number) : 0;
+      };
+    const surely = this.forks.isEmpty
+      ? null
+      : { past: byChain((asked) => this.replaces(number, asked, saw)), isAllHere: this.#isAllHere(saw) };
+    return membership.verdict({ device, chain, seq, past: byChain(saw), surely, membership: changesMembers });
+  }
+
+  /** Of the chains that have forked, is all here that an author names? */
+  #isAllHere(saw: (other: number) => number): boolean {
+    for (const hex of this.forks.chains) {
+      const chain = this.#chainByHex.get(hex);
+      if (chain && saw(chain.number) > chain.seq) return false;
+    }
+    return true;
   }
 
   /** Judges all facts anew. */
@@ -321,34 +442,47 @@ export class View {
     this.membership = new Membership(this.founder, facts, this.membership);
   }
 
-  /** Numbers of the chains that state facts: no verdict asks what an author had seen of others. */
-  factChains(): ReadonlySet<number> {
-    return new Set(this.facts.map(({ chain }) => chain));
+  /**
+   * Numbers of the chains that state facts, and of those that have forked: no verdict asks what an author had seen of others. A branch may come after
+   * who names it by seq, and state the first facts of its chain.
+   */
+  judgingChains(): ReadonlySet<number> {
+    const numbers = new Set(this.facts.map(({ chain }) => chain));
+    for (const hex of this.forks.chains) {
+      const chain = this.#chainByHex.get(hex);
+      if (chain) numbers.add(chain.number);
+    }
+    return numbers;
   }
 
   #factsOf(placed: PlacedFact): Fact[] {
     const { hex, deviceHex } = this.chains[placed.chain]!;
-    const past = new Map(placed.past.map(([chain, seq]) => [this.chains[chain]!.hex, seq]));
+    const saw = this.pastOfFact(placed);
+    const past = new Map<string, number>();
+    const surely = new Map<string, number>();
+    for (const [other, seq] of placed.past) {
+      if (other >= BRANCH) continue;
+      past.set(this.chains[other]!.hex, seq);
+      surely.set(this.chains[other]!.hex, this.replaces(placed.chain, other, saw));
+    }
+    const sure = [...past].some(([other, seq]) => surely.get(other)! < seq) ? surely : null;
     return placed.statements.map(({ target, role, revoked }) => ({
       chain: hex,
       seq: placed.seq,
       author: deviceHex,
       time: placed.time,
       past,
+      sure,
       target,
       role,
       revoked,
     }));
   }
 
-  /** What the author of a fact had seen, by hex id. */
-  pastOfFact(placed: PlacedFact): Past {
+  /** What the author of a fact had seen, by chain number, also with `BRANCH`. */
+  pastOfFact(placed: PlacedFact): (other: number) => number {
     const past = new Map(placed.past);
-    return (hex) => {
-      const chain = this.#chainByHex.get(hex);
-      if (!chain) return 0;
-      return chain.number === placed.chain ? placed.seq - 1 : (past.get(chain.number) ?? 0);
-    };
+    return (other) => (other === placed.chain ? placed.seq - 1 : (past.get(other) ?? 0));
   }
 
   /** Is a subject's state kept here? */
@@ -364,6 +498,11 @@ export class View {
 
   roleOf(device: Uint8Array): Role | null {
     return this.membership?.roleOf(device) ?? null;
+  }
+
+  /** Does any fact say that a device is revoked? Where none does, nothing is void. */
+  get hasRevocations(): boolean {
+    return this.facts.some(({ statements }) => statements.some(({ revoked }) => revoked !== null));
   }
 
   isRevoked(device: Uint8Array): boolean {

@@ -5,10 +5,11 @@ import { MemoryStore } from '../../client/memory-store.ts';
 import type { Space } from '../../client/space.ts';
 import { decodeBatch, encodeBatch, type Batch, type BatchEntry } from '../../protocol/batch.ts';
 import { encodeBody, eraseBody, type Change, type Dependency } from '../../protocol/body.ts';
-import { concat, toHex, utf8 } from '../../protocol/bytes.ts';
+import { compare, concat, toHex, utf8 } from '../../protocol/bytes.ts';
 import { ChainHasher, spaceId, ZERO_ID } from '../../protocol/commit.ts';
-import { DEVICES_PREFIX } from '../../protocol/constants.ts';
+import { DEVICES_PREFIX, SUBSCRIPTIONS_MAX } from '../../protocol/constants.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
+import { proveFork } from '../../protocol/fork.ts';
 import type { Role } from '../../protocol/membership.ts';
 import type { Message } from '../../protocol/messages.ts';
 import { encode } from '../../protocol/msgpack.ts';
@@ -16,7 +17,7 @@ import { TestChain } from '../support/chains.ts';
 import { collect, dump, eventually, Network, pair, type Member } from '../support/network.ts';
 import { bytesOf, crypto } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
-import { WrappedStore } from '../support/stores.ts';
+import { contents, WrappedStore } from '../support/stores.ts';
 
 let network: Network;
 let store: WrappedStore;
@@ -479,9 +480,41 @@ describe('a batch', () => {
     other.write(body(deps, [set('second', { v: 1 })]));
     raw.batch(subscription, 1, 2, other.batch());
     expect(await raw.refusedWith()).toBe('fork');
-    expect(host.peer.status().warnings.join()).toMatch(/two different commits/);
     expect(await home.get('second')).toBeNull();
     await expectWorking();
+  });
+
+  test('a dropped branch by one who has not heard of the fork is refused, and not set aside again and again', async () => {
+    const { raw, chain, deps } = await member('mallory');
+    const other = new TestChain(home.id, 'mallory');
+    chain.write(body(deps, [set('one', { v: 1 })]));
+    other.write(body(deps, [set('other', { v: 1 })]));
+    const isOne = compare(chain.last!.id, other.last!.id) < 0;
+    const dropped = isOne ? other : chain;
+    const subscription = await raw.greet(home.id);
+    raw.batch(subscription, 0, 1, dropped.batch());
+    await raw.next('ACK');
+    const at = { device: chain.device.public, nonce: chain.nonce, seq: 1, prev: ZERO_ID };
+    const proof = proveFork(crypto, home.id, at, [[chain.last!], [other.last!]]);
+    const epoch = toHex(home.epoch);
+    raw.send({ type: 'FORK', space: home.id, proof: proof.bytes });
+    await raw.closed;
+    expect(toHex(home.epoch)).not.toBe(epoch);
+    expect(toHex(home.digest())).toBe(before.digest);
+    const aside = await contents(store, 'setAside');
+    expect(aside).toHaveLength(1);
+    const repaired = toHex(home.epoch);
+    const again = await RawPeer.connect(host, 'mallory');
+    again.batch(await again.greet(home.id), 0, 1, dropped.batch());
+    expect(await again.refusedWith()).toBe('fork');
+    expect(toHex(home.epoch)).toBe(repaired);
+    expect(await contents(store, 'setAside')).toEqual(aside);
+    await eventually(() => honest.peer.space().forks().length === 1, 'the honest one has heard of it');
+    const third = await RawPeer.connect(host, 'mallory');
+    third.batch(await third.greet(home.id), 0, 1, (isOne ? chain : other).batch());
+    await third.next('ACK');
+    await eventually(() => honest.peer.connections().length > 0, 'the honest one is back');
+    expect((await home.get(isOne ? 'one' : 'other'))?.value).toEqual({ v: 1 });
   });
 
   test('another commit below the head is passed over, and shows when that branch grows', async () => {
@@ -780,7 +813,11 @@ describe('a subscription', () => {
     ['with a number in use', (raw) => raw.send(subscribe(1), subscribe(1)), 'bad-message'],
     ['with too little credit', (raw) => raw.send(subscribe(1, { credit: 1000 })), 'bad-message'],
     ['with too much credit', (raw) => raw.send(subscribe(1, { credit: 2 ** 40 })), 'bad-message'],
-    ['more than 64 of them', (raw) => raw.send(...[...Array(65).keys()].map((i) => subscribe(i))), 'too-many'],
+    [
+      'more than there may be',
+      (raw) => raw.send(...[...Array(SUBSCRIPTIONS_MAX + 1).keys()].map((i) => subscribe(i))),
+      'too-many',
+    ],
     [
       'ACK past what was sent',
       async (raw) => {
@@ -883,7 +920,9 @@ describe('a subscription', () => {
     raw.hello();
     const { id, seq } = home.chains[0]!;
     raw.send(subscribe(1, { from: { kind: 'vector', heads: [{ chain: id, seq, id: bytesOf('another', 32) }] } }));
-    expect(await raw.refusedWith()).toBe('fork');
+    const { fault } = await raw.next('UNSUBSCRIBED');
+    expect(fault).toMatchObject({ code: 'fork', detail: { chain: toHex(id) } });
+    expect(raw.closeCode).toBeNull();
     await expectUnharmed();
   });
 

@@ -23,6 +23,7 @@ test('everything comes through a mirror, and it keeps no resources', async () =>
   await pair(laptop, mirror, 'mirror');
   await eventuallySame([laptop, mirror]);
   expect(await stateRows(mirror)).toBe(0);
+  expect(await mirror.peer.space().audit()).toMatchObject({ findings: [], head: space.head });
   await expect(mirror.peer.space().get('note/1')).rejects.toEqual(withCode('log-only'));
   await expect(mirror.peer.space().list({ limit: 10 })).rejects.toEqual(withCode('log-only'));
   await expect(mirror.peer.space().conflicts({ limit: 10 })).rejects.toEqual(withCode('log-only'));

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { MemoryStore } from '../../client/memory-store.ts';
 import type { PeerEvent } from '../../client/events.ts';
+import { toHex } from '../../protocol/bytes.ts';
 import { DEVICES_PREFIX, INVITE_LIFE_MS } from '../../protocol/constants.ts';
 import type { Role } from '../../protocol/membership.ts';
 import { decodePairLink, encodePairLink, pairProof, type PairInvite } from '../../protocol/pair-link.ts';
@@ -32,7 +33,7 @@ function altered(link: string, change: Partial<PairInvite>): string {
 
 function stateOf(laptop: Member, link: string): string | undefined {
   const { id } = decodePairLink(crypto, link);
-  return laptop.peer.invites().find((invite) => invite.id === Buffer.from(id).toString('hex'))?.state;
+  return laptop.peer.invites().find((invite) => invite.id === toHex(id))?.state;
 }
 
 /** Turned away: not a member of anything, and told nothing. */
@@ -112,8 +113,10 @@ describe('a link', () => {
       raw.send({ type: 'PAIR', invite: { id, proof }, name });
       return raw;
     };
+    const before = laptop.peer.space().head;
     const first = await ask('phone');
     await eventually(() => laptop.peer.space().roleOf(first.keys.public) === 'reader', 'it is let in');
+    await eventually(() => laptop.peer.space().head > before, 'that is on the disk');
     first.cut();
     const { head } = laptop.peer.space();
     const again = await ask('phone');
@@ -361,7 +364,7 @@ describe('merging', () => {
     expect(phone.peer.space()).toBe(own);
     expect(await phone.peer.spaces[1]!.get('note')).not.toBeNull();
     expect(await laptop.peer.space().get('mine')).toBeNull();
-    expect(() => phone.peer.space('home')).toThrow(withCode('unknown-space') as Error);
+    expect(() => phone.peer.space('home')).toThrow(withCode('bad-argument') as Error);
     expect(phone.peer.space(own.hex.slice(0, 8))).toBe(own);
   });
 });
@@ -455,6 +458,22 @@ describe('asking', () => {
     }
     expect(laptop.peer.pending().map(({ name }) => Number(name))).toEqual([...Array(50).keys()].map((i) => i + 5));
   });
+});
+
+test('a stranger that asked, and had to make room for others, is let go', async () => {
+  const laptop = await network.add('laptop');
+  await laptop.peer.homeSpace();
+  const first = await RawPeer.connect(laptop, 'first');
+  first.send({ type: 'PAIR', invite: null, name: 'first' });
+  expect((await first.next('REFUSED')).fault.code).toBe('pairing-pending');
+  for (let i = 0; i < 50; i++) {
+    const raw = await RawPeer.connect(laptop, `stranger ${i}`);
+    raw.send({ type: 'PAIR', invite: null, name: String(i) });
+    await raw.next('REFUSED');
+  }
+  expect((await first.next('REFUSED')).fault).toMatchObject({ code: 'too-many', retry: true });
+  expect(await first.refusedWith()).toBe('too-many');
+  expect(laptop.peer.connections()).toHaveLength(50);
 });
 
 describe('by device IDs', () => {

@@ -1,6 +1,8 @@
 /** Orders of events that are rare: what ends while it is being begun, what fails halfway, and what one peer may make another hold. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { MemoryStore } from '../../client/memory-store.ts';
+import { transportPair } from '../../client/platform/transport-pair.ts';
+import type { Space } from '../../client/space.ts';
 import type { Table } from '../../client/store.ts';
 import type { Transport } from '../../client/transport.ts';
 import type { Message, StartsFrom } from '../../protocol/messages.ts';
@@ -8,7 +10,6 @@ import { encodeBody } from '../../protocol/body.ts';
 import { DEVICES_PREFIX } from '../../protocol/constants.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { eventually, Network, pair, type Member } from '../support/network.ts';
-import { transportPair } from '../support/pair.ts';
 import { bytesOf } from '../support/protocol.ts';
 import { TestChain } from '../support/chains.ts';
 import { RawPeer } from '../support/raw-peer.ts';
@@ -48,22 +49,29 @@ function subscribe(space: Uint8Array, from: StartsFrom): Message {
 
 const FROM_NOTHING: StartsFrom = { kind: 'vector', heads: [] };
 
+/** One that was let in, and has been greeted. */
+async function memberOf(host: Member, space: Space): Promise<RawPeer> {
+  await host.peer.addDevice(new RawPeer(host, 'raw').id, { space });
+  const raw = await RawPeer.connect(host, 'raw');
+  await raw.next('HELLO');
+  return raw;
+}
+
 describe('a subscription that ends while it is being opened', () => {
   test('leaves nothing behind for the next one with its number', async () => {
     const { host, store } = await hostWithStore();
     const home = await host.peer.homeSpace();
-    await host.peer.addDevice(new RawPeer(host, 'raw').id, { space: home });
-    const raw = await RawPeer.connect(host, 'raw');
-    await raw.next('HELLO');
+    const raw = await memberOf(host, home);
     raw.hello();
     const { reached, release } = holdRead(store, 'blockIndex');
     raw.send(subscribe(home.id, FROM_NOTHING));
     await reached;
     raw.send({ type: 'UNSUBSCRIBE', subscription: 1 }, subscribe(home.id, { kind: 'all' }));
+    await raw.next('UNSUBSCRIBED');
+    for (let i = 0; i < 5; i++) await turn();
+    release();
     expect((await raw.next('BATCH')).prev).toBe(0);
     const { last } = await raw.next('CAUGHT_UP');
-    release();
-    for (let i = 0; i < 5; i++) await turn();
     await home.set('note', { n: 1 }).stored;
     expect((await raw.next('BATCH')).prev).toBe(last);
   });
@@ -93,9 +101,7 @@ describe('what a member may make a peer hold', () => {
   test('heads of spaces that are not here are not kept', async () => {
     const { host } = await hostWithStore();
     const home = await host.peer.homeSpace();
-    await host.peer.addDevice(new RawPeer(host, 'raw').id, { space: home });
-    const raw = await RawPeer.connect(host, 'raw');
-    await raw.next('HELLO');
+    const raw = await memberOf(host, home);
     raw.hello();
     for (let i = 0; i < 20; i++) {
       const spaces = [...Array(200).keys()].map((j) => ({
@@ -109,6 +115,101 @@ describe('what a member may make a peer hold', () => {
     await eventually(() => raw.connection.bytesIn > 100_000, 'all heartbeats came');
     await turn();
     expect(raw.connection.remoteHeads.size).toBeLessThanOrEqual(host.peer.spaces.length);
+  });
+
+  const made = (from: number, count: number) =>
+    Array.from({ length: count }, (_, i) => ({
+      space: bytesOf(`made up ${from + i}`, 32),
+      epoch: bytesOf('epoch', 8),
+      head: 1,
+      digest: bytesOf('digest', 32),
+    }));
+
+  test('of spaces that a device makes up few are taken, and a person is told', async () => {
+    const { host } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    await host.peer.addDevice(new RawPeer(host, 'raw').id, { space: home, name: 'phone' });
+    const raw = await RawPeer.connect(host, 'raw');
+    await raw.next('HELLO');
+    for (let from = 0; from < 2000; from += 200) {
+      raw.hello(made(from, 200));
+      await turn();
+    }
+    await eventually(() => host.peer.status().warnings.length > 0, 'it is told');
+    for (let i = 0; i < 20; i++) await turn();
+    expect(host.peer.status().warnings.join()).toMatch(/^phone offers many spaces, and nothing has come yet of 32/);
+    expect(host.peer.spaces.length).toBe(1 + 32);
+    // Another device still brings its own.
+    await host.peer.addDevice(new RawPeer(host, 'other').id, { space: home });
+    const other = await RawPeer.connect(host, 'other');
+    await other.next('HELLO');
+    other.hello(made(5000, 1));
+    await other.next('SUBSCRIBE_ALL');
+    expect(host.peer.spaces.length).toBe(1 + 33);
+  });
+
+  test('of many honest spaces all are taken on one line, though nothing has come yet when they are offered', async () => {
+    const laptop = await network.add('laptop');
+    const phone = await network.add('phone');
+    await laptop.peer.homeSpace();
+    await pair(laptop, phone);
+    network.isolate(laptop);
+    for (let i = 0; i < 80; i++) {
+      const space = await laptop.peer.createSpace(`space ${i}`);
+      await laptop.peer.addDevice(phone.peer.id, { space });
+    }
+    network.reconnect(laptop);
+    await phone.peer.connect(laptop.url);
+    await eventually(() => laptop.peer.connections().length === 1 && phone.peer.connections().length === 1, 'one line');
+    const [connection] = phone.peer.connections();
+    await eventually(
+      () => phone.peer.spaces.length === 81 && phone.peer.spaces.every(({ head }) => head > 0),
+      'all came',
+    );
+    expect(connection!.closed).toBe(false);
+    expect(phone.peer.status().warnings.join()).not.toContain('offers many spaces');
+  });
+
+  test('of HELLOs that come while one is dealt with only the last is', async () => {
+    const { host, store } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    const raw = await memberOf(host, home);
+    const released = Promise.withResolvers<void>();
+    store.beforeWrite = () => released.promise;
+    for (let from = 0; from < 20; from++) raw.hello(made(from, 1));
+    await eventually(() => raw.connection.remote?.spaces[0]?.space[0] === made(19, 1)[0]!.space[0], 'all of them came');
+    store.beforeWrite = () => {};
+    released.resolve();
+    await eventually(() => host.peer.spaces.length === 3, 'the first and the last are here');
+    for (let i = 0; i < 20; i++) await turn();
+    expect(host.peer.spaces.map(({ hex }) => hex).slice(1)).toEqual(
+      [...made(0, 1), ...made(19, 1)].map(({ space }) => toHex(space)),
+    );
+  });
+
+  test('subscriptions that are dropped before their turn are not looked at', async () => {
+    const { host, store } = await hostWithStore();
+    const home = await host.peer.homeSpace();
+    await home.set('note', { n: 1 }).stored;
+    const raw = await memberOf(host, home);
+    raw.hello();
+    const { reached, release } = holdRead(store, 'blockIndex');
+    raw.send(subscribe(home.id, FROM_NOTHING));
+    await reached;
+    let reads = 0;
+    store.beforeRead = (table) => {
+      if (table === 'blockIndex') reads++;
+    };
+    for (let subscription = 2; subscription < 1000; subscription++) {
+      raw.send({ ...subscribe(home.id, FROM_NOTHING), subscription } as Message, { type: 'UNSUBSCRIBE', subscription });
+    }
+    await eventually(
+      () => raw.received.some((message) => message.type === 'UNSUBSCRIBED' && message.subscription === 999),
+      'all of them ended',
+    );
+    release();
+    expect((await raw.next('CAUGHT_UP')).subscription).toBe(1);
+    expect(reads).toBeLessThan(10);
   });
 
   test.each(['HEARTBEAT', 'CAUGHT_UP'] as const)(
@@ -295,7 +396,7 @@ describe('a claim that our chain goes further than we know', () => {
     for (let i = 0; i < 5; i++) {
       await home.set('note', { i }).stored;
       const claims = home.chains.map(({ id, seq, head }) => ({ chain: id, seq: seq + 100, id: head }));
-      await home.openFor({ kind: 'vector', heads: claims });
+      await home.openFor({ kind: 'vector', heads: claims }, bytesOf('claimant', 32));
     }
     // The founding chain, and the one that the first claim had begun.
     expect(home.chains.length).toBe(2);

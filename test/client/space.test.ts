@@ -1,20 +1,24 @@
 /** One space on one peer: what is written is read, what can't be is refused whole, and what fails leaves nothing behind. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { MemoryStore } from '../../client/memory-store.ts';
 import type { Space } from '../../client/space.ts';
+import type { Chain } from '../../client/replica/view.ts';
 import type { Store, StoreOp } from '../../client/store.ts';
+import { keyPosition } from '../../client/tables.ts';
 import type { LoggedCommit } from '../../client/views.ts';
+import { authenticate } from '../../protocol/authenticate.ts';
 import { decodeBatch } from '../../protocol/batch.ts';
 import type { Change } from '../../protocol/body.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { TidelogError, type ErrorCode } from '../../protocol/errors.ts';
 import type { Value } from '../../protocol/value.ts';
 import { openLmdbStore } from '../../server/lmdb-store.ts';
-import { collect, eventually, Network, type Member } from '../support/network.ts';
-import { bytesOf, withCode } from '../support/protocol.ts';
+import { collect, eventually, Network, pair, type Member } from '../support/network.ts';
+import { bytesOf, crypto, withCode } from '../support/protocol.ts';
 import { contents, WrappedStore } from '../support/stores.ts';
 
 let network = new Network();
@@ -422,10 +426,11 @@ describe('the log', () => {
         if (kind === 'a history') return (await logOf(space, { prefix: 'n/' })).map(({ id }) => id);
         const from =
           kind === 'a vector'
-            ? await space.openFor({ kind: 'vector', heads: [] })
+            ? await space.openFor({ kind: 'vector', heads: [] }, bytesOf('reader', 32))
             : { position: 0, known: new Map<string, number>() };
-        const batch = await space.readFor(from.position, from.known, null, new Set([0, 1]));
-        return [...Array(batch!.last).keys()].map(String);
+        let last = from.position;
+        while (last < 25) last = (await space.readFor(last, from.known, null, new Set([0, 1])))!.last;
+        return [...Array(last).keys()].map(String);
       })();
       reading.catch(() => {});
       await reached.promise;
@@ -435,6 +440,78 @@ describe('the log', () => {
       store.beforeRead = () => {};
     },
   );
+
+  const NOTHING_KNOWN = new Map<string, number>();
+  const positions = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i + 1);
+  async function sentAfter(space: Space, after: number, known: ReadonlyMap<string, number>): Promise<number[]> {
+    const sent: number[] = [];
+    for (let at = after; at < 200;) {
+      const batch = (await space.readFor(at, known, null, new Set([0])))!;
+      sent.push(...positions(at, at + decodeBatch(batch.data).entries.length));
+      at = batch.last;
+    }
+    return sent;
+  }
+  const positionOf = (space: Space) => (commit: LoggedCommit) => space.positionOf(commit.cursor);
+  test.each<[string, (space: Space) => Promise<number[]>]>([
+    ['a follower', (space) => sentAfter(space, 0, NOTHING_KNOWN)],
+    ['a follower from the middle of a block', (space) => sentAfter(space, 77, NOTHING_KNOWN)],
+    ['a follower that has something from elsewhere', (space) => sentAfter(space, 0, new Map([['00'.repeat(32), 1]]))],
+    ['a reader of the log', async (space) => (await logOf(space)).map(positionOf(space))],
+    ['a history', async (space) => (await logOf(space, { prefix: 'n/' })).map(positionOf(space))],
+    [
+      'who looks back',
+      async (space) => {
+        const { items } = await space.newest({ limit: 1000 });
+        return items.map(positionOf(space)).reverse();
+      },
+    ],
+    ['who has a commit proven', async (space) => [positionOf(space)((await space.prove(space.cursorOf(195))).commit)]],
+  ])(
+    '%s has all, in order, where the small blocks at the end are merged whenever one is to be read',
+    async (_, read) => {
+      const store = new WrappedStore(new MemoryStore());
+      const { space } = await spaceOver(store);
+      for (let i = 0; i < 199; i++) await space.set(`n/${i % 3}`, { i }).stored;
+      expect(space.head).toBe(200);
+      const reader = new AsyncLocalStorage<boolean>();
+      let writes = 0;
+      store.beforeRead = (table, key) => {
+        // Not for the writer's own reads, or it would wait for itself.
+        if (table !== 'blocks' || key === null || !reader.getStore() || writes > 400) return undefined;
+        if (space.head - keyPosition(key) > 64) return undefined;
+        return reader.exit(async () => {
+          for (let i = 0; i < 64; i++) await space.set('more', { i: ++writes }).stored;
+        });
+      };
+      const has = await reader.run(true, () => read(space));
+      expect(writes).toBeGreaterThan(0);
+      const asked = has.filter((position) => position <= 200);
+      expect(asked).toEqual(positions(asked[0]! - 1, asked.length === 1 ? asked[0]! : 200));
+    },
+  );
+
+  test('what a follower brings itself while it is read for is left out whole or not at all: a run has no hole', async () => {
+    const store = new WrappedStore(new MemoryStore());
+    const { space } = await spaceOver(store);
+    for (let i = 0; i < 20; i++) await space.set('n', { i }).stored;
+    const [{ hex }] = space.chains as [Chain];
+    const known = new Map([['00'.repeat(32), 1]]);
+    let reads = 0;
+    store.beforeRead = (table, key) => {
+      // Of the third block, when it has 2 commits.
+      if (table === 'blocks' && key !== null && ++reads === 3) known.set(hex, 15);
+    };
+    const sent: number[] = [];
+    for (let at = 0; at < space.head;) {
+      const batch = (await space.readFor(at, known, null, new Set([0])))!;
+      const { entries } = authenticate(crypto, space.id, decodeBatch(batch.data));
+      sent.push(...entries.map(({ seq }) => seq));
+      at = batch.last;
+    }
+    expect(reads).toBeGreaterThan(3);
+    expect(sent).toEqual([...Array(22).keys()].slice(1));
+  });
 
   test('a block that is replaced by a larger one with the same end is read as what it is', async () => {
     const store = new WrappedStore(new MemoryStore());
@@ -503,6 +580,62 @@ describe('live values', () => {
     expect(seen).toEqual([null, { v: 1 }, null]);
     await member.peer.close();
     expect(live.value).toBeNull();
+  });
+
+  test('a list calls back when one with its prefix comes, changes or goes, and for no other', async () => {
+    const { member, space } = await spaceOver();
+    const guest = await network.add('guest');
+    await pair(member, guest);
+    const seen: string[] = [];
+    const reads: string[] = [];
+    using live = guest.peer.space().liveList({ prefix: 'note/', limit: 3 });
+    live.subscribe((notes) =>
+      seen.push(notes.map(({ subject, value }) => `${subject} ${value['v'] as number}`).join()),
+    );
+    await eventually(() => seen.length === 1, 'nothing is known to be there');
+    const { list } = guest.peer.space();
+    guest.peer.space().list = (options) => {
+      reads.push(options.prefix ?? '');
+      return list.call(guest.peer.space(), options);
+    };
+    // From another device, by the short way, and from here.
+    await space.set('note/2', { v: 2 }).stored;
+    await eventually(() => seen.at(-1) === 'note/2 2', 'one came');
+    await guest.peer.space().set('note/1', { v: 1 }).stored;
+    await eventually(() => seen.at(-1) === 'note/1 1,note/2 2', 'another came');
+    await space.set('note/2', { v: 3 }).stored;
+    await eventually(() => seen.at(-1) === 'note/1 1,note/2 3', 'it changed');
+    const before = reads.length;
+    await guest.peer.space().set('notes', { v: 1 }).stored;
+    await guest.peer.space().set('other/1', { v: 1 }).stored;
+    expect(reads.length).toBe(before);
+    await guest.peer.space().destroy('note/1').stored;
+    await eventually(() => seen.at(-1) === 'note/2 3', 'it went');
+    for (const i of [4, 5, 6]) await space.set(`note/${i}`, { v: i }).stored;
+    await eventually(() => seen.at(-1) === 'note/2 3,note/4 4,note/5 5', 'no more than its limit');
+    await guest.peer.close();
+    expect(live.value).toHaveLength(3);
+  });
+
+  test('a subscriber that throws keeps the value from nobody, and is told', async () => {
+    const { space } = await spaceOver();
+    const faults: (() => void)[] = [];
+    const tell = vi.spyOn(globalThis, 'queueMicrotask').mockImplementation((fault) => void faults.push(fault));
+    try {
+      using live = space.live('note');
+      const seen: unknown[] = [];
+      live.subscribe(() => {
+        throw new Error('a page has a fault');
+      });
+      live.subscribe((resource) => seen.push(resource?.value ?? null));
+      await eventually(() => seen.length === 1, 'nothing is known to be there');
+      await space.set('note', { v: 1 }).stored;
+      await eventually(() => seen.length === 2, 'the first change');
+      expect(faults).toHaveLength(2);
+      expect(faults[0]).toThrow('a page has a fault');
+    } finally {
+      tell.mockRestore();
+    }
   });
 
   test('a read that fails while the peer closes harms nobody', async () => {

@@ -89,6 +89,7 @@ export const messageByName: { readonly [N in MessageName]: fc.Arbitrary<Extract<
   }),
   REFUSED: fc.record({ type: fc.constant('REFUSED'), fault }),
   ERROR: fc.record({ type: fc.constant('ERROR'), fault }),
+  FORK: fc.record({ type: fc.constant('FORK'), space: bytes(32), proof: fc.uint8Array({ minLength: 1 }) }),
 };
 
 export const message: fc.Arbitrary<Message> = fc.oneof(...(Object.values(messageByName) as fc.Arbitrary<Message>[]));

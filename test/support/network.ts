@@ -1,5 +1,6 @@
 /** Peers in one process, connected by names instead of addresses: `http://laptop` reaches the peer that was added as laptop. */
 import { nodePlatform } from '../../client/platform/node.ts';
+import { transportPair } from '../../client/platform/transport-pair.ts';
 import type { PeerEvent } from '../../client/events.ts';
 import { MemoryStore } from '../../client/memory-store.ts';
 import { Peer } from '../../client/peer.ts';
@@ -8,7 +9,6 @@ import type { Store } from '../../client/store.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import type { Filter } from '../../protocol/messages.ts';
-import { transportPair } from './pair.ts';
 
 export interface Member {
   readonly peer: Peer;
@@ -31,8 +31,14 @@ export class Network {
   /** µs that are added to everybody's clock. */
   skewUs = 0;
 
-  async add(name: string, options: AddOptions = {}): Promise<Member> {
+  /** Node's, with lines to the peers in here. */
+  platform(): Platform {
     const platform = nodePlatform();
+    return { ...platform, nowUs: () => platform.nowUs() + this.skewUs, dial: (to) => this.#dial(to) };
+  }
+
+  async add(name: string, options: AddOptions = {}): Promise<Member> {
+    const platform = this.platform();
     const url = `http://${name}`;
     const store = options.store ?? new MemoryStore();
     const events: PeerEvent[] = [];
@@ -42,12 +48,7 @@ export class Network {
       keys,
       name,
       only: options.only ?? null,
-      platform: {
-        ...platform,
-        nowUs: () => platform.nowUs() + this.skewUs,
-        dial: (to) => this.#dial(to),
-        ...options.platform,
-      },
+      platform: { ...platform, ...options.platform },
       onEvent: (event) => events.push(event),
     });
     this.#byUrl.set(url, peer);
@@ -103,7 +104,7 @@ export async function pair(
 export async function eventually(
   holds: () => boolean | Promise<boolean>,
   what: string,
-  timeoutMs = 5000,
+  timeoutMs = 20_000,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!(await holds())) {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import { nodeCrypto } from '../../client/platform/crypto-node.ts';
-import { concat, fromHex, utf8 } from '../../protocol/bytes.ts';
+import { fromHex, utf8 } from '../../protocol/bytes.ts';
 import type { KeyPair } from '../../protocol/crypto.ts';
 import { TidelogError, type ErrorCode } from '../../protocol/errors.ts';
 import type { Value } from '../../protocol/value.ts';
@@ -15,9 +15,8 @@ export function hex(text: string): Uint8Array {
 
 /** `length` bytes that differ for every name. */
 export function bytesOf(name: string, length: number): Uint8Array {
-  let bytes = new Uint8Array(0);
-  for (let i = 0; bytes.length < length; i++)
-    bytes = concat(bytes, crypto.sha256(utf8(`${name} ${i}`))) as typeof bytes;
+  const bytes = new Uint8Array(Math.ceil(length / 32) * 32);
+  for (let i = 0; i * 32 < length; i++) bytes.set(crypto.sha256(utf8(`${name} ${i}`)), i * 32);
   return bytes.slice(0, length);
 }
 

@@ -6,7 +6,7 @@ import type { Connection } from '../../client/connection.ts';
 import type { Transport, TransportHandlers } from '../../client/transport.ts';
 import { encodeBatch, type Batch } from '../../protocol/batch.ts';
 import { concat, utf8 } from '../../protocol/bytes.ts';
-import { BATCH_RAW_BYTES_MAX, LABEL, MESSAGE_BYTES_MAX, PROLOGUE } from '../../protocol/constants.ts';
+import { LABEL, PROLOGUE } from '../../protocol/constants.ts';
 import type { KeyPair } from '../../protocol/crypto.ts';
 import { formatDeviceId } from '../../protocol/device-id.ts';
 import { ERRORS } from '../../protocol/errors.ts';
@@ -20,6 +20,7 @@ import {
   type SpaceState,
 } from '../../protocol/messages.ts';
 import { Handshake, type Transport as Ciphers } from '../../protocol/noise.ts';
+import { helloOf } from './hello.ts';
 import type { Member } from './network.ts';
 import { bytesOf, crypto, deviceOf } from './protocol.ts';
 
@@ -117,9 +118,13 @@ export class RawPeer {
   /** With the handshake done. */
   static async connect(member: Member, name: string): Promise<RawPeer> {
     const raw = new RawPeer(member, name);
-    raw.sendBytes(raw.#handshake.write(new Uint8Array(0)));
-    await raw.#isEstablished.promise;
+    await raw.shakeHands();
     return raw;
+  }
+
+  async shakeHands(): Promise<void> {
+    this.sendBytes(this.#handshake.write(new Uint8Array(0)));
+    await this.#isEstablished.promise;
   }
 
   get handshakeHash(): Uint8Array {
@@ -204,16 +209,7 @@ export class RawPeer {
   }
 
   hello(spaces: readonly SpaceState[] = []): void {
-    this.send({
-      type: 'HELLO',
-      version: 1,
-      name: 'raw',
-      agent: 'raw/1',
-      capabilities: ['zstd'],
-      limits: { message: MESSAGE_BYTES_MAX, batch: BATCH_RAW_BYTES_MAX },
-      spaces,
-      time: Date.now() * 1000,
-    });
+    this.send(helloOf('raw', 'raw/1', spaces));
   }
 
   /** Greets with a log of this space, and gives the number of the subscription that it is asked for. */

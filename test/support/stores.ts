@@ -12,23 +12,23 @@ export class WrappedStore implements Store {
   beforeWrite: (ops: readonly StoreOp[], n: number) => void | Promise<void> = () => {};
   /** Called after each write, before it resolves. */
   afterWrite: (ops: readonly StoreOp[], n: number) => void | Promise<void> = () => {};
-  /** Called before each read; what it throws, the read throws. */
-  beforeRead: (table: Table) => void | Promise<void> = () => {};
+  /** Called before each read, with the key where it is of one; what it throws, the read throws. */
+  beforeRead: (table: Table, key: Uint8Array | null) => void | Promise<void> = () => {};
 
   constructor(inner: Store) {
     this.inner = inner;
   }
 
   get(table: Table, key: Uint8Array): ReturnType<Store['get']> {
-    const wait = this.beforeRead(table);
+    const wait = this.beforeRead(table, key);
     return wait ? wait.then(() => this.inner.get(table, key)) : this.inner.get(table, key);
   }
   getMany(table: Table, keys: readonly Uint8Array[]): ReturnType<Store['getMany']> {
-    const wait = this.beforeRead(table);
+    const wait = this.beforeRead(table, null);
     return wait ? wait.then(() => this.inner.getMany(table, keys)) : this.inner.getMany(table, keys);
   }
   scan(...[table, range]: Parameters<Store['scan']>): ReturnType<Store['scan']> {
-    const wait = this.beforeRead(table);
+    const wait = this.beforeRead(table, null);
     return wait ? wait.then(() => this.inner.scan(table, range)) : this.inner.scan(table, range);
   }
   async write(ops: readonly StoreOp[]): Promise<void> {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { dialWebSocket } from '../../../client/platform/websocket.ts';
 
@@ -53,5 +54,62 @@ test('a text message is refused with its close code, and is an empty message to 
   socket.end(Buffer.from([0x88, 2, 0x0f, 0xa3]));
   await closed.promise;
   expect(server.frames).toHaveLength(1);
+  server.close();
+});
+
+test('what waits is counted, and its leaving is told', async () => {
+  const server = await serve();
+  const transport = await dialWebSocket(server.url);
+  const socket = await server.socket;
+  socket.pause();
+  const drained = Promise.withResolvers<void>();
+  transport.start({
+    onMessage: () => {},
+    onDrain: () => transport.bufferedBytes === 0 && drained.resolve(),
+    onClose: () => {},
+  });
+  // More than the system's buffers take.
+  for (let i = 0; i < 400; i++) transport.send(new Uint8Array(60_000));
+  expect(transport.bufferedBytes).toBeGreaterThan(1_000_000);
+  socket.removeAllListeners('data');
+  socket.resume();
+  await drained.promise;
+  socket.destroy();
+  server.close();
+});
+
+test('where nobody listens, and where it is given up, it says so', async () => {
+  const server = await serve();
+  server.close();
+  await expect(dialWebSocket(server.url)).rejects.toMatchObject({ code: 'unreachable' });
+  const silent = createServer(() => {});
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const { port } = silent.address() as AddressInfo;
+  const giveUp = new AbortController();
+  const dialled = dialWebSocket(`ws://127.0.0.1:${port}/sync`, giveUp.signal);
+  void setTimeout(20).then(() => giveUp.abort());
+  await expect(dialled).rejects.toMatchObject({ code: 'aborted' });
+  await expect(dialWebSocket(server.url, giveUp.signal)).rejects.toMatchObject({ code: 'aborted' });
+  silent.close();
+});
+
+test('what comes before the start waits for it, the end too', async () => {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', (bytes) => {
+      const key = /^sec-websocket-key: (.*)\r$/im.exec(bytes.toString('latin1'))![1];
+      const accept = createHash('sha1').update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+      const head = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Protocol: tidelog.1\r\n\r\n`;
+      socket.end(Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from([0x82, 1, 7, 0x82, 1, 8, 0x88, 0])]));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const transport = await dialWebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/sync`);
+  await setTimeout(50);
+  const received: number[] = [];
+  await new Promise<void>((resolve) =>
+    transport.start({ onMessage: ([byte]) => received.push(byte!), onDrain: () => {}, onClose: resolve }),
+  );
+  expect(received).toEqual([7, 8]);
   server.close();
 });

@@ -1,5 +1,5 @@
 /** Two ends of a connection in memory. Messages arrive in order, each in a turn of its own; `cut` drops the line as a lost network does. */
-import type { Transport, TransportHandlers } from '../../client/transport.ts';
+import type { Transport, TransportHandlers } from '../transport.ts';
 
 class End implements Transport {
   readonly remoteAddress: string;
@@ -17,6 +17,7 @@ class End implements Transport {
   start(handlers: TransportHandlers): void {
     this.handlers = handlers;
     for (const bytes of this.waiting.splice(0)) handlers.onMessage(bytes);
+    if (this.closed) setImmediate(() => handlers.onClose());
   }
 
   send(bytes: Uint8Array): void {
@@ -34,8 +35,9 @@ class End implements Transport {
     if (this.closed) return;
     this.closed = true;
     this.closeCode = code;
+    const { handlers } = this;
     setImmediate(() => {
-      this.handlers?.onClose();
+      handlers?.onClose();
       this.other?.close(code);
     });
   }
