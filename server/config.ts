@@ -4,12 +4,14 @@
  */
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import * as v from 'valibot';
 
+import { InTurn } from '../client/in-turn.ts';
 import { DEFAULT_PORT, NAME_BYTES_MAX } from '../protocol/constants.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import { isName } from '../protocol/value.ts';
+import { durationMs, NEVER } from './duration.ts';
 import { writeFileDurably } from './durable.ts';
 
 export const CONFIG_FILE = 'config.json';
@@ -81,6 +83,30 @@ const SETTINGS = {
     restart: false,
     says: 'Least level that is logged.',
   },
+  verifyEvery: {
+    schema: v.pipe(
+      v.string(),
+      v.check((text) => text === NEVER || (durationMs(text) ?? 0) > 0, 'is not a duration like 12h or 7d, nor "never"'),
+    ),
+    default: '7d',
+    restart: false,
+    says: 'How often the log, and the backup in `backupDir`, are verified in the background. `never`: only by command.',
+  },
+  backupDir: {
+    schema: v.pipe(
+      v.string(),
+      v.check((text) => text === '' || isAbsolute(text), 'is not an absolute path'),
+    ),
+    default: '',
+    restart: false,
+    says: 'Folder of a backup of this device, to be verified too. Empty: none.',
+  },
+  logBytesMax: {
+    schema: integer(0, Number.MAX_SAFE_INTEGER),
+    default: 0,
+    restart: false,
+    says: 'Bytes that the logs may have here, all spaces together, before nothing more is taken from other devices. The data folder takes some times that. 0: as many as the disk holds.',
+  },
   connectionsMax: {
     schema: integer(1, 100_000),
     default: 1024,
@@ -91,7 +117,7 @@ const SETTINGS = {
     schema: integer(1, 100_000),
     default: 64,
     restart: true,
-    says: 'Of these, from one address.',
+    says: 'Of these, from one address; of IPv6, from one network (/64).',
   },
 } as const satisfies Record<string, Setting>;
 
@@ -123,8 +149,8 @@ export function checkSettings(given: Readonly<Record<string, unknown>>): Partial
 export class ConfigFile {
   readonly path: string;
   #given: Partial<Config>;
-  /** The change that is being written; the next one builds on it. */
-  #patching: Promise<unknown> = Promise.resolve();
+  /** Each change builds on the one before. */
+  readonly #patching = new InTurn();
 
   private constructor(path: string, given: Partial<Config>) {
     this.path = path;
@@ -152,6 +178,11 @@ export class ConfigFile {
     return new ConfigFile(path, checkSettings(given as Record<string, unknown>));
   }
 
+  /** What the file says, without defaults. */
+  get given(): Partial<Config> {
+    return this.#given;
+  }
+
   get values(): Config {
     const defaults = Object.fromEntries(KEYS.map((key) => [key, SETTINGS[key].default]));
     return { ...defaults, ...this.#given } as Config;
@@ -159,9 +190,7 @@ export class ConfigFile {
 
   /** null puts a default back. Returns the settings that changed and take effect at the next start. Throws `bad-config`. */
   patch(changes: Readonly<Record<string, unknown>>): Promise<string[]> {
-    const patched = this.#patching.then(() => this.#patch(changes));
-    this.#patching = patched.catch(() => {});
-    return patched;
+    return this.#patching.run(() => this.#patch(changes));
   }
 
   async #patch(changes: Readonly<Record<string, unknown>>): Promise<string[]> {

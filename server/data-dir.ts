@@ -52,6 +52,8 @@ export interface InitOptions {
   /** What others see this device as; goes into the settings. */
   readonly name?: string | undefined;
   readonly random: RandomBytes;
+  /** The key of a device that there was; without it, a new one. */
+  readonly seed?: Uint8Array | undefined;
 }
 
 /**
@@ -60,18 +62,23 @@ export interface InitOptions {
  */
 export async function initDataDir(
   dir: string,
-  { name, random }: InitOptions,
+  { name, random, seed }: InitOptions,
 ): Promise<DataDir & { readonly created: boolean }> {
   if (name === '' || (name !== undefined && !isName(name))) {
     throw new TidelogError('bad-argument', `a name is 1 to ${NAME_BYTES_MAX} bytes of text without control characters`);
   }
   await makeFolder(dir);
-  const created = (await lookAt(dir)) !== 'ours' && (await makeFiles(dir, name, random));
+  const created = (await lookAt(dir)) !== 'ours' && (await makeFiles(dir, name, random, seed));
   return { ...(await readDataDir(dir)), created };
 }
 
 /** False where another process was faster. */
-async function makeFiles(dir: string, name: string | undefined, random: RandomBytes): Promise<boolean> {
+async function makeFiles(
+  dir: string,
+  name: string | undefined,
+  random: RandomBytes,
+  seed: Uint8Array = random(SEED_BYTES),
+): Promise<boolean> {
   const lock = await lockDataDir(dir);
   try {
     const files = new Set(await readdir(dir));
@@ -79,7 +86,7 @@ async function makeFiles(dir: string, name: string | undefined, random: RandomBy
     const make = async (file: string, text: string): Promise<void> => {
       if (!files.has(file)) await writeFileDurably(join(dir, file), text, FILE_MODE);
     };
-    await make(FILE.KEY, `${KEY_HEADER}\n${toHex(random(SEED_BYTES))}\n`);
+    await make(FILE.KEY, keyText(seed));
     await make(FILE.TOKEN, `${toBase64Url(random(TOKEN_BYTES))}\n`);
     if (name !== undefined) await make(FILE.CONFIG, `${JSON.stringify({ name }, null, 2)}\n`);
     await make(FILE.VERSION, `${JSON.stringify({ format: FORMAT })}\n`);
@@ -113,7 +120,7 @@ export async function readDataDir(dir: string): Promise<DataDir> {
   const key = join(dir, FILE.KEY);
   return {
     dir: resolve(dir),
-    seed: parseKey(await readSecret(key), key),
+    seed: await readKey(key),
     token: await readToken(dir),
     storePath: join(resolve(dir), FILE.STORE),
   };
@@ -172,6 +179,20 @@ async function read(path: string): Promise<string> {
   }
 }
 
+function keyText(seed: Uint8Array): string {
+  return `${KEY_HEADER}\n${toHex(seed)}\n`;
+}
+
+/** A device's key in a file of its own, which only its user can read. */
+export async function writeKey(path: string, seed: Uint8Array): Promise<void> {
+  await writeFileDurably(path, keyText(seed), FILE_MODE);
+}
+
+/** Throws `key-unsafe`, `data-damaged`. */
+export async function readKey(path: string): Promise<Uint8Array> {
+  return parseKey(await readSecret(path), path);
+}
+
 function parseKey(text: string, path: string): Uint8Array {
   const [header, hex, ...rest] = text.trimEnd().split('\n');
   const seed = fromHex(hex ?? '');
@@ -200,8 +221,12 @@ function damaged(path: string): TidelogError {
 
 function unreadable(path: string, cause: unknown): TidelogError {
   if (codeOf(cause) === 'ENOENT') return new TidelogError('data-damaged', `${path} is missing`, {}, { cause });
+  if (NOT_ALLOWED.has(codeOf(cause))) return new TidelogError('data-unreadable', path, {}, { cause });
   return new TidelogError('store-failed', `${path} cannot be read: ${(cause as Error).message}`, {}, { cause });
 }
+
+/** What a system says where a user may not. */
+const NOT_ALLOWED = new Set(['EACCES', 'EPERM']);
 
 function codeOf(error: unknown): string {
   return String((error as NodeJS.ErrnoException).code);

@@ -29,6 +29,8 @@ export interface RunningNode {
 }
 
 export interface Lock {
+  /** The one that had it before died with it: killed, by a fault, or by a power cut. Unknown on Windows, and then false. */
+  readonly wasLeft: boolean;
   /** From now on, those who ask are told this address. */
   announce(url: string): void;
   /** Lets others in. Again is nothing. */
@@ -59,9 +61,10 @@ export async function lockDataDir(dir: string): Promise<Lock> {
   const path = isWindows ? pipePath(folder) : join(folder, own);
 
   const server = createServer((socket) => answer(socket, holder));
+  let wasLeft = false;
   try {
     await listen(server, path);
-    if (!isWindows) await takeLink(folder, own);
+    if (!isWindows) wasLeft = (await takeLink(folder, own)) === 'replaced';
   } catch (error) {
     await close(server);
     if (!isWindows) await rm(path, { force: true });
@@ -78,6 +81,7 @@ export async function lockDataDir(dir: string): Promise<Lock> {
 
   let released: Promise<void> | null = null;
   return {
+    wasLeft,
     announce(url) {
       holder.url = url;
     },
@@ -106,18 +110,18 @@ export async function findRunningNode(dir: string): Promise<RunningNode | null> 
 }
 
 /** Returns once `node.sock` is a link to `own`. */
-async function takeLink(folder: string, own: string): Promise<void> {
+async function takeLink(folder: string, own: string): Promise<'taken' | 'replaced'> {
   const until = Date.now() + PATIENCE_MS;
   for (;;) {
     const outcome = await tryLink(folder, LINK, own);
-    if (outcome === 'taken') return;
+    if (outcome === 'taken' || outcome === 'replaced') return outcome;
     if (outcome === 'held' || Date.now() > until) throw await inUse(folder);
     await sleep(RETRY_MS);
   }
 }
 
-/** 'held': by one that lives. 'changed': something moved meanwhile; look again. */
-async function tryLink(folder: string, name: string, own: string): Promise<'taken' | 'held' | 'changed'> {
+/** 'replaced': that of a dead one. 'held': by one that lives. 'changed': something moved meanwhile; look again. */
+async function tryLink(folder: string, name: string, own: string): Promise<'taken' | 'replaced' | 'held' | 'changed'> {
   const link = join(folder, name);
   if (await makeLink(own, link)) return 'taken';
   const before = await targetOf(link);
@@ -125,7 +129,7 @@ async function tryLink(folder: string, name: string, own: string): Promise<'take
   if (await isAlive(join(folder, before))) return 'held';
 
   const right = `${name}.${before}`;
-  if ((await tryLink(folder, right, own)) !== 'taken') return 'changed';
+  if (!['taken', 'replaced'].includes(await tryLink(folder, right, own))) return 'changed';
   try {
     // With the right, nobody else replaces what `before` left; without looking again, it might be another's by now.
     if ((await targetOf(link)) !== before) return 'changed';
@@ -133,7 +137,7 @@ async function tryLink(folder: string, name: string, own: string): Promise<'take
     await symlink(own, draft);
     await rename(draft, link);
     await rm(join(folder, before), { force: true });
-    return 'taken';
+    return 'replaced';
   } finally {
     await rm(join(folder, right), { force: true });
   }

@@ -1,15 +1,15 @@
 /** Folders and files that are still there after a power cut. */
 
 import { constants } from 'node:fs';
-import { access, mkdir, open, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { access, mkdir, open, rename, type FileHandle } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 
 import { TidelogError } from '../protocol/errors.ts';
 
 /** Makes a folder that only its user can enter; one that is there stays as it is. `store-failed` where this user can't write in it. */
 export async function makeFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
+    await makeWithParents(resolve(path));
     await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new TidelogError(
@@ -19,6 +19,27 @@ export async function makeFolder(path: string): Promise<void> {
       { cause: error },
     );
   }
+}
+
+/** As mkdir does it with `recursive`, which tries for ever where the system says of a folder that exists that it isn't there: in /proc. */
+async function makeWithParents(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || parent === path || (await isThere(parent))) throw error;
+    await makeWithParents(parent);
+    await mkdir(path, { mode: 0o700 });
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
@@ -38,6 +59,14 @@ export async function writeFileDurably(path: string, text: string, mode: number)
   }
   await rename(draft, path);
   await syncFolder(dirname(path));
+}
+
+/** Passes on what it has written into a file: what comes is judged on the way, and is in no memory twice. */
+export async function* writtenInto(file: FileHandle, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    await file.writeFile(chunk);
+    yield chunk;
+  }
 }
 
 /** Makes names durable: a file's own sync does not cover the folder that lists it. */

@@ -30,16 +30,20 @@ import {
   SYNC_PATH,
 } from '../protocol/constants.ts';
 import { asTidelogError, ERRORS, TidelogError, type ErrorCode } from '../protocol/errors.ts';
-import { checkHost, checkOrigin, checkToken } from './http/edge.ts';
+import { checkAccess, checkOpenBody, isOpen } from './http/access.ts';
+import { checkHost, checkOrigin } from './http/edge.ts';
 import { EVENT_STREAM, REQUEST_BYTES_MAX, type ApiRequest, type ApiResponse } from './http/message.ts';
 import { problemResponse } from './http/problem.ts';
 import type { Handle } from './http/router.ts';
+import type { OpenSession, Sessions } from './sessions.ts';
 
 export interface HttpServerOptions {
   readonly host: string;
   /** 0: any that is free. */
   readonly port: number;
   readonly token: string;
+  /** Of people at the page; null where there are none. */
+  readonly sessions?: Sessions | null;
   /** Asked for each request, so that a change of the configuration counts at once. */
   readonly hostNames: () => readonly string[];
   readonly connectionsMax: number;
@@ -62,14 +66,18 @@ export interface HttpServer {
 
 /** Requests under way at once. Each may hold a body of 16 MiB for a moment. */
 const REQUESTS_MAX = 256;
+/** Of them, those that begin a session: anybody may. */
+const BEGINNINGS_MAX = 16;
 /** Of these, streams of events: they stay, and must not take all places. */
 const FOLLOWERS_MAX = 128;
+/** How often sessions that are too old are looked for: a stream of events that one of them opened ends so much later at most. */
+const SESSIONS_LOOK_MS = 15_000;
 /** Bodies that are being read at once, all together. */
 const REQUEST_BYTES_TOTAL_MAX = 256 * 1024 * 1024;
 /** Connections that are still shaking hands, all together: each costs this side curve operations for nobody known. */
 const HANDSHAKES_MAX = 64;
-/** And of one address: a host that opens connections and says nothing must not keep all others out. */
-const HANDSHAKES_PER_ADDRESS_MAX = 32;
+/** And of one network: a host that opens connections and says nothing must not keep all others out. */
+const HANDSHAKES_PER_NETWORK_MAX = 32;
 /** The dialler's handshake is two messages; a third shows that it is done. */
 const HANDSHAKE_MESSAGES = 2;
 /** The session ends a silent connection after 45 s; this is for one whose session can't. uWebSockets.js counts in steps of 4 s. */
@@ -86,6 +94,12 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
 };
+
+/**
+ * After these the connection ends. A refusal may come before the body was read, and what is left of it must not be taken for the next request. And who
+ * has no business here has to connect anew for the next one: on one connection it could ask a hundred thousand times a second.
+ */
+const CLOSING_STATUS: ReadonlySet<number> = new Set([401, 413, 421, 429]);
 
 const STATUS_TEXT: Readonly<Record<number, string>> = {
   200: 'OK',
@@ -123,12 +137,14 @@ class Server implements HttpServer {
   port = 0;
   #accepting = true;
   readonly #requests = new Set<AbortController>();
+  #beginnings = 0;
   /** Those of `#requests` that end only when somebody ends them. */
   readonly #followers = new Set<AbortController>();
   #requestBytes = 0;
   #whenIdle: (() => void) | null = null;
+  #sessionsLook: NodeJS.Timeout | undefined;
   readonly #transports = new Set<UwsTransport>();
-  readonly #connectionsByAddress = new Map<string, number>();
+  readonly #connectionsByNetwork = new Map<string, number>();
 
   constructor(options: HttpServerOptions) {
     this.#options = options;
@@ -169,16 +185,16 @@ class Server implements HttpServer {
     });
     if (listening === false) throw await whyNotListening(host, port);
     this.#listening = listening;
+    this.#sessionsLook = setInterval(() => this.#options.sessions?.forgetOld(), SESSIONS_LOOK_MS).unref();
     this.port = us_socket_local_port(listening as unknown as Parameters<typeof us_socket_local_port>[0]);
   }
 
   // ---- HTTP
 
   #request(res: HttpResponse, req: HttpRequest): void {
-    const { token, hostNames, log } = this.#options;
+    const { token, sessions = null, hostNames, log } = this.#options;
     // `req` is gone when this function returns, `res` when the client is.
-    const headers = new Map<string, string>();
-    req.forEach((name, value) => headers.set(name, headers.has(name) ? `${headers.get(name)}, ${value}` : value));
+    const headers = headersOf(req);
     const method = req.getCaseSensitiveMethod().toUpperCase();
     const path = req.getUrl();
     const query = new URLSearchParams(req.getQuery() ?? '');
@@ -186,28 +202,42 @@ class Server implements HttpServer {
     const reply = new Reply(res, method, abort);
 
     const refuse = (code: ErrorCode): void => void reply.send(problemResponse(new TidelogError(code)));
+    let session: OpenSession | null;
     try {
       checkHost(headers, hostNames());
       checkOrigin(path, headers, hostNames());
-      checkToken(path, headers, token);
+      session = checkAccess(method, path, headers, token, sessions);
+      if (isOpen(method, path)) checkOpenBody(method, headers);
     } catch (thrown) {
       return void reply.send(problemResponse(thrown));
     }
     if (!this.#accepting) return refuse('shutting-down');
     if (this.#requests.size >= REQUESTS_MAX) return refuse('too-many');
+    const isBeginning = method === 'POST' && isOpen(method, path);
+    if (isBeginning && this.#beginnings >= BEGINNINGS_MAX) return refuse('too-many');
     if (Number(headers.get('content-length') ?? 0) > REQUEST_BYTES_MAX) return refuse('body-too-large');
 
     this.#requests.add(abort);
+    if (isBeginning) this.#beginnings++;
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     let read = false;
     const ended = (): void => {
+      session?.over.removeEventListener('abort', onSessionOver);
       this.#requestBytes -= bytes;
       bytes = 0;
       this.#followers.delete(abort);
       if (!this.#requests.delete(abort)) return;
+      if (isBeginning) this.#beginnings--;
       if (this.#requests.size === 0) this.#whenIdle?.();
     };
+    // What was begun in time and is answered at once, the end of the session itself among it, still is answered.
+    const onSessionOver = (): void => {
+      abort.abort();
+      if (!read) refuse('bad-token');
+      read = true;
+    };
+    session?.over.addEventListener('abort', onSessionOver);
     abort.signal.addEventListener('abort', () => {
       // Before the body was whole nobody else would end it.
       if (!read) ended();
@@ -249,8 +279,7 @@ class Server implements HttpServer {
 
   #upgrade(res: HttpResponse, req: HttpRequest, context: us_socket_context_t): void {
     const { hostNames, connectionsMax, connectionsPerAddressMax } = this.#options;
-    const headers = new Map<string, string>();
-    req.forEach((name, value) => headers.set(name, value));
+    const headers = headersOf(req);
     const refuse = (error: TidelogError, status?: number): void =>
       void new Reply(res, 'GET', new AbortController()).send(problemResponse(error, status));
     try {
@@ -265,24 +294,47 @@ class Server implements HttpServer {
       return refuse(new TidelogError('bad-handshake', `the subprotocol must be ${SUBPROTOCOL}`), 400);
 
     const address = addressText(res);
-    const ofAddress = this.#connectionsByAddress.get(address) ?? 0;
-    const handshakes = [...this.#transports].filter((transport) => transport.shakesHands);
-    if (this.#transports.size >= connectionsMax || handshakes.length >= HANDSHAKES_MAX)
-      return refuse(new TidelogError('too-many'), 503);
-    const handshakesOfAddress = handshakes.filter((transport) => transport.remoteAddress === address).length;
-    if (ofAddress >= connectionsPerAddressMax || handshakesOfAddress >= HANDSHAKES_PER_ADDRESS_MAX)
-      return refuse(new TidelogError('too-many', `there are ${ofAddress} connections from ${address}`));
-    this.#connectionsByAddress.set(address, ofAddress + 1);
+    const network = networkOf(address);
+    const ofNetwork = this.#connectionsByNetwork.get(network) ?? 0;
+    if (this.#transports.size >= connectionsMax) return refuse(new TidelogError('too-many'), 503);
+    if (ofNetwork >= connectionsPerAddressMax || !this.#mayShakeHands(network))
+      return refuse(new TidelogError('too-many', `there are ${ofNetwork} connections from ${network}`));
+    this.#connectionsByNetwork.set(network, ofNetwork + 1);
     const transport = new UwsTransport(address);
     this.#transports.add(transport);
     res.upgrade<SyncData>({ transport }, headers.get('sec-websocket-key') ?? '', SUBPROTOCOL, '', context);
   }
 
+  /**
+   * Is there room for one more handshake from this network? Where all places are taken, the network that has most of them gives up its oldest:
+   * whoever has several addresses would otherwise keep everybody else out by saying nothing.
+   */
+  #mayShakeHands(network: string): boolean {
+    const byNetwork = new Map<string, UwsTransport[]>();
+    let all = 0;
+    for (const transport of this.#transports) {
+      if (!transport.shakesHands) continue;
+      all++;
+      const others = byNetwork.get(transport.network);
+      if (others) others.push(transport);
+      else byNetwork.set(transport.network, [transport]);
+    }
+    const own = byNetwork.get(network)?.length ?? 0;
+    if (own >= HANDSHAKES_PER_NETWORK_MAX) return false;
+    if (all < HANDSHAKES_MAX) return true;
+    let most: UwsTransport[] = [];
+    for (const transports of byNetwork.values()) if (transports.length > most.length) most = transports;
+    if (own >= most.length) return false;
+    // In the order in which they came.
+    most[0]!.close(ERRORS['too-many'].close!, 'too-many');
+    return true;
+  }
+
   #closed(transport: UwsTransport): void {
     this.#transports.delete(transport);
-    const left = (this.#connectionsByAddress.get(transport.remoteAddress) ?? 1) - 1;
-    if (left > 0) this.#connectionsByAddress.set(transport.remoteAddress, left);
-    else this.#connectionsByAddress.delete(transport.remoteAddress);
+    const left = (this.#connectionsByNetwork.get(transport.network) ?? 1) - 1;
+    if (left > 0) this.#connectionsByNetwork.set(transport.network, left);
+    else this.#connectionsByNetwork.delete(transport.network);
     transport.closed();
   }
 
@@ -306,6 +358,7 @@ class Server implements HttpServer {
 
   close(): void {
     this.stopAccepting();
+    clearInterval(this.#sessionsLook);
     for (const abort of this.#requests) abort.abort();
     this.#app.close();
   }
@@ -346,8 +399,7 @@ class Reply {
         writeHead();
         if (status === 304) this.#res.endWithoutBody();
         else if (this.#method === 'HEAD') this.#res.endWithoutBody(Buffer.byteLength(body));
-        // A refusal may come before the body was read; what is left of it must not be taken for the next request.
-        else this.#res.end(body, status === 413 || status === 429);
+        else this.#res.end(body, CLOSING_STATUS.has(status));
       });
       return;
     }
@@ -359,22 +411,28 @@ class Reply {
       });
       return;
     }
-    await this.#sendStream(writeHead, body);
+    await this.#sendStream(writeHead, body, headers['content-type'] === EVENT_STREAM);
   }
 
-  async #sendStream(writeHead: () => void, body: AsyncIterable<string>): Promise<void> {
+  async #sendStream(
+    writeHead: () => void,
+    body: AsyncIterable<string | Uint8Array>,
+    endsByItself: boolean,
+  ): Promise<void> {
     this.#res.onWritable(() => {
       this.#onWritable?.();
       return true;
     });
     let headSent = false;
-    for await (const text of body) {
+    for await (const piece of body) {
       if (this.over) break;
+      // A stream of events comes to an end of its own; of anything else the client must not take what it has for the whole.
+      if (this.#abort.signal.aborted && !endsByItself) return this.cut();
       let taken = true;
       this.#res.cork(() => {
         if (!headSent) writeHead();
         headSent = true;
-        taken = this.#res.write(text);
+        taken = this.#res.write(piece);
       });
       if (!taken) await new Promise<void>((resolve) => (this.#onWritable = resolve));
       this.#onWritable = null;
@@ -404,6 +462,7 @@ interface SyncData {
 /** A WebSocket as the session sees it. */
 class UwsTransport implements Transport {
   readonly remoteAddress: string;
+  readonly network: string;
   readonly #openedMs = performance.now();
   #messages = 0;
   #ws: WebSocket<SyncData> | null = null;
@@ -411,6 +470,7 @@ class UwsTransport implements Transport {
 
   constructor(remoteAddress: string) {
     this.remoteAddress = remoteAddress;
+    this.network = networkOf(remoteAddress);
   }
 
   /** As far as can be seen from outside. A session ends a handshake that takes too long. */
@@ -455,6 +515,13 @@ class UwsTransport implements Transport {
   }
 }
 
+/** One that comes twice is both: a second Host or Origin doesn't stand in for the first. */
+function headersOf(req: HttpRequest): Map<string, string> {
+  const headers = new Map<string, string>();
+  req.forEach((name, value) => headers.set(name, headers.has(name) ? `${headers.get(name)}, ${value}` : value));
+  return headers;
+}
+
 /** IPv6 comes written out; an IPv4 address inside one counts as itself. */
 function addressText(res: HttpResponse): string {
   const text = Buffer.from(res.getRemoteAddressAsText()).toString();
@@ -465,6 +532,12 @@ function addressText(res: HttpResponse): string {
         .map((byte) => Number.parseInt(byte, 16))
         .join('.')
     : text;
+}
+
+/** What one host has for itself: an IPv4 address, or all of an IPv6 network, in which everybody has 2^64 addresses. */
+export function networkOf(address: string): string {
+  const groups = address.split(':');
+  return groups.length === 8 ? `${groups.slice(0, 4).join(':')}::/64` : address;
 }
 
 /** uWebSockets.js doesn't say why; the same attempt by Node does. */

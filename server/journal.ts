@@ -40,6 +40,8 @@ const NUMBER_OF: Readonly<Record<Table, number>> = {
   holes: 9,
   peers: 10,
   cursors: 11,
+  forks: 12,
+  setAside: 13,
 };
 const TABLE_OF: ReadonlyMap<number, Table> = new Map(TABLES.map((table) => [NUMBER_OF[table], table]));
 
@@ -142,7 +144,10 @@ export async function removeJournal(path: string): Promise<void> {
   await rm(path, { force: true });
 }
 
-/** What stands in the file after `applied`, by ascending seq; null where the file isn't there. */
+/**
+ * What stands in the file after `applied`, by ascending seq; null where the file isn't there. Throws `data-damaged` where something of it is missing
+ * that was flushed once.
+ */
 export async function readJournal(path: string, secret: Uint8Array, applied: number): Promise<JournalRecord[] | null> {
   let bytes: Uint8Array;
   try {
@@ -151,11 +156,45 @@ export async function readJournal(path: string, secret: Uint8Array, applied: num
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw new TidelogError('store-failed', `${path} cannot be read: ${(error as Error).message}`, {}, { cause: error });
   }
-  const records = [
-    ...recordsOf(bytes.subarray(0, REGION_BYTES), secret),
-    ...recordsOf(bytes.subarray(REGION_BYTES), secret),
-  ];
+  // It had its size, on the disk, before the tables knew its secret.
+  if (bytes.length !== 2 * REGION_BYTES)
+    throw new TidelogError('data-damaged', `${path} has ${bytes.length} bytes; it was made with ${2 * REGION_BYTES}`);
+  const records: JournalRecord[] = [];
+  for (const region of [bytes.subarray(0, REGION_BYTES), bytes.subarray(REGION_BYTES)]) {
+    let end = 0;
+    for (const record of recordsOf(region, secret)) {
+      records.push(record);
+      end += recordBytes(record.ops);
+    }
+    if (hasRecordAfter(region, end, secret, applied))
+      throw new TidelogError('data-damaged', `${path}: a record is not what was written, and a later one is`);
+  }
   return records.filter(({ seq }) => seq > applied).toSorted((a, b) => a.seq - b.seq);
+}
+
+/** More records than two regions hold: a number beyond is no record's that could be missing. */
+const SEQS_AHEAD_MAX = (2 * REGION_BYTES) / HEAD_BYTES;
+/** Bytes that are hashed in search of records, at most: somebody's values may look like thousands of them. */
+const SEARCH_BYTES_MAX = 64 * 1024 * 1024;
+
+/**
+ * Is there a record behind those that follow each other, that the tables lack? Each was flushed before the next was begun, so a power cut tears the
+ * last one and no other: what stands behind a torn one was damaged later, or by the disk. Older records that stand there the tables have.
+ */
+function hasRecordAfter(region: Uint8Array, end: number, secret: Uint8Array, applied: number): boolean {
+  let searched = 0;
+  for (let at = end + 1; at + HEAD_BYTES <= region.length && searched < SEARCH_BYTES_MAX; at++) {
+    // A look at two bytes leaves out nearly all places: no number comes near 2^48.
+    if (region[at + MAC_BYTES + 4] !== 0 || region[at + MAC_BYTES + 5] !== 0) continue;
+    const length = readU32(region, at + MAC_BYTES);
+    if (length <= HEAD_BYTES || at + length > region.length) continue;
+    const seq = readU64(region, at + MAC_BYTES + 4);
+    if (seq <= applied || seq > applied + SEQS_AHEAD_MAX) continue;
+    const record = region.subarray(at, at + length);
+    if (equal(macOf(secret, record), record.subarray(0, MAC_BYTES))) return true;
+    searched += length;
+  }
+  return false;
 }
 
 export function recordBytes(ops: readonly StoreOp[]): number {

@@ -18,14 +18,15 @@
  */
 
 import { statfsSync } from 'node:fs';
-import { open as openFile, stat } from 'node:fs/promises';
+import { access, open as openFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { open, type Database, type RangeOptions, type RootDatabase } from 'lmdb';
 
 import { TABLES, type ScanRange, type Store, type StoreEntry } from '../client/store.ts';
 import { TidelogError } from '../protocol/errors.ts';
-import { makeFolder, syncFolder } from './durable.ts';
+import { makeFolder, syncFolder, writeFileDurably } from './durable.ts';
+import { checkPages } from './lmdb-pages.ts';
 import { JOURNAL_TABLE, openJournaled, type Tables, type TablesOp } from './journaled-store.ts';
 
 const TABLE = { encoding: 'binary', keyEncoding: 'binary' } as const;
@@ -39,6 +40,14 @@ const ENVIRONMENT = {
   eventTurnBatching: false,
   permissionsMode: 0o600,
 };
+/**
+ * There once data.mdb is. LMDB makes a missing file anew, and an empty one: after a restore that left it out, or a repair of the file system that
+ * moved it away, a device would start without its data and say nothing.
+ */
+const MARK = 'made';
+const MARK_TEXT =
+  'There is a store in data.mdb beside this file. Whoever opens it and finds none says so, and makes no new one.\n';
+
 /** For fewer it isn't worth it. */
 const SORT_OPS_MIN = 1000;
 /** Operations after which a group takes no further write: bounds how long the first of it waits for the others. */
@@ -61,12 +70,16 @@ type TableName = TablesOp['table'];
 
 /**
  * Opens the store in folder `path`, which is made if it isn't there. One process at a time: data-dir.ts sees to that.
- * Its size has no limit of its own: lmdb-js maps more as it grows, so a store is full when the disk is.
+ * Its size has no limit of its own: lmdb-js maps more as it grows, so a store is full when the disk is. `isSuspect`: looks at its pages first, lest
+ * LMDB end this process, as it may have ended the last one.
  */
-export async function openLmdbStore(path: string): Promise<Store> {
+export async function openLmdbStore(path: string, { isSuspect = false } = {}): Promise<Store> {
   await makeFolder(path);
   const file = join(path, 'data.mdb');
-  await assertLmdbFile(file);
+  const mark = join(path, MARK);
+  const isMarked = await exists(mark);
+  await assertLmdbFile(file, isMarked);
+  if (isSuspect && (await exists(file))) await checkPages(file);
   let root: RootDatabase<Uint8Array, Uint8Array> | undefined;
   try {
     root = open<Uint8Array, Uint8Array>({ path, ...ENVIRONMENT });
@@ -75,6 +88,7 @@ export async function openLmdbStore(path: string): Promise<Store> {
     // LMDB flushes what is in its file, not the names of the file and its folder.
     await syncFolder(path);
     await syncFolder(dirname(path));
+    if (!isMarked) await writeFileDurably(mark, MARK_TEXT, 0o600);
     return await openJournaled(new LmdbTables(root, tables, file), join(path, 'journal'));
   } catch (error) {
     await root?.close();
@@ -310,7 +324,7 @@ const LMDB_MAGIC = 0xbeefc0de;
 const LMDB_DATA_VERSION = 2;
 
 /** lmdb-js crashes the process for a file that isn't LMDB's, or not of its version. So this looks first. */
-async function assertLmdbFile(path: string): Promise<void> {
+async function assertLmdbFile(path: string, wasThere: boolean): Promise<void> {
   const header = new Uint8Array(64);
   let fileBytes: number;
   try {
@@ -322,11 +336,15 @@ async function assertLmdbFile(path: string): Promise<void> {
       await file.close();
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
+      if (wasThere) throw new TidelogError('data-damaged', `${path} is missing`);
+      return;
+    }
     throw new TidelogError('store-failed', `${path} cannot be read: ${messageOf(error)}`, {}, { cause: error });
   }
   // What a crash leaves between making the file and writing its first page.
-  if (fileBytes === 0) return;
+  if (fileBytes === 0 && !wasThere) return;
+  if (fileBytes === 0) throw new TidelogError('data-damaged', `${path} is empty`);
   // The page header before the magic number is of another length on 32 bits; LMDB's files are in the machine's own byte order.
   const words = new Uint32Array(header.buffer);
   const magic = words.indexOf(LMDB_MAGIC);
@@ -336,6 +354,13 @@ async function assertLmdbFile(path: string): Promise<void> {
     throw new TidelogError('data-damaged', `${path} has an LMDB format that is not known here`);
   // Both meta pages are read without asking whether they are there.
   if (fileBytes < 2 * pageBytes) throw new TidelogError('data-damaged', `${path} is cut off`);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** A page past the end of the file, once touched, ends the process with SIGBUS. */

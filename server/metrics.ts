@@ -3,6 +3,8 @@ import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 
 import type { Counters } from '../client/counters.ts';
 import type { Peer } from '../client/peer.ts';
+import type { Verified } from './verified.ts';
+import type { Verifier } from './verifier.ts';
 import { readStatus, type OtherStatus, type SpaceStatus } from './http/status.ts';
 
 export interface Metrics {
@@ -41,7 +43,29 @@ const PEER_GAUGES: readonly (readonly [name: string, help: string, read: (peer: 
   ['peer_ahead', 'Commits that it has and this device lacks', ({ ahead }) => ahead],
 ];
 
-export function createMetrics(peer: Peer): Metrics {
+const VERIFIED_GAUGES: readonly (readonly [name: string, help: string, read: (verified: Verified) => number | null])[] =
+  [
+    ['verified_timestamp_seconds', 'When the log was last verified', ({ log }) => log && log.atMs / 1000],
+    ['verified_findings', 'What was wrong then; 0 is well', ({ log }) => log && log.findings],
+    [
+      'backup_verified_timestamp_seconds',
+      'When a backup was last verified',
+      ({ backup }) => backup && backup.atMs / 1000,
+    ],
+    ['backup_findings', 'What was wrong with it; 0 is well', ({ backup }) => backup && backup.findings],
+    [
+      'last_proven_restorable_timestamp_seconds',
+      'When a backup was last found good',
+      ({ backup }) => (backup?.proven ? backup.proven.atMs / 1000 : null),
+    ],
+    [
+      'backup_good_until_timestamp_seconds',
+      'Time of the latest commit that it would bring back',
+      ({ backup }) => (backup?.proven?.untilMs ? backup.proven.untilMs / 1000 : null),
+    ],
+  ];
+
+export function createMetrics(peer: Peer, verifier: Verifier): Metrics {
   const registry = new Registry();
   // The process: CPU, memory, open files, event loop lag, garbage collection.
   collectDefaultMetrics({ register: registry });
@@ -65,6 +89,11 @@ export function createMetrics(peer: Peer): Metrics {
   const spaceGauges = SPACE_GAUGES.map(([name, help, read]) => ({ gauge: gauge(name, help, 'space'), read }));
   const peerGauges = PEER_GAUGES.map(([name, help, read]) => ({ gauge: gauge(name, help, 'device'), read }));
 
+  // Without a value until there is one: 0 would be a time, and no finding.
+  const verifiedGauges = VERIFIED_GAUGES.map(([name, help, read]) => {
+    return { gauge: new Gauge({ name: `tidelog_${name}`, help, labelNames: [], registers: [registry] }), read };
+  });
+
   const readCounters = (): void => {
     for (const counter of [...counters.values(), refusals]) counter.reset();
     for (const [key, { name, labels = {} }] of Object.entries(COUNTERS))
@@ -72,7 +101,7 @@ export function createMetrics(peer: Peer): Metrics {
     for (const [code, count] of Object.entries(peer.counters.refusals)) refusals.inc({ code }, count);
   };
   const readGauges = async (): Promise<void> => {
-    const { spaces, peers } = await readStatus({ peer, addresses: () => [] });
+    const { spaces, peers } = await readStatus({ peer, verifier, addresses: () => [] });
     for (const { gauge, read } of spaceGauges) {
       gauge.reset();
       // By ID: names are not unique, and may say what is nobody's business.
@@ -87,10 +116,20 @@ export function createMetrics(peer: Peer): Metrics {
     }
   };
 
+  const readVerifiedGauges = async (): Promise<void> => {
+    const verified = await verifier.verified();
+    for (const { gauge, read } of verifiedGauges) {
+      const value = read(verified);
+      gauge.remove();
+      if (value !== null) gauge.set(value);
+    }
+  };
+
   return {
     async text() {
       readCounters();
       await readGauges();
+      await readVerifiedGauges();
       return registry.metrics();
     },
   };

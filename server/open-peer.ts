@@ -8,6 +8,8 @@ import { openDataDir } from './data-dir.ts';
 import { openLmdbStore } from './lmdb-store.ts';
 
 export interface OpenedPeer {
+  /** Absolute. */
+  readonly dataDir: string;
   readonly peer: Peer;
   readonly config: ConfigFile;
   readonly token: string;
@@ -28,7 +30,8 @@ export async function openPeer(dataDir: string, onEvent: (event: PeerEvent) => v
   let store: Store | null = null;
   try {
     const config = await ConfigFile.read(dataDir);
-    store = await openLmdbStore(folder.storePath);
+    // It may have died of what is in there, and then without a word.
+    store = await openLmdbStore(folder.storePath, { isSuspect: folder.lock.wasLeft });
     const platform = nodePlatform();
     const digitsByDevice = new Map<string, string>();
     const take = (event: PeerEvent): void => {
@@ -37,8 +40,10 @@ export async function openPeer(dataDir: string, onEvent: (event: PeerEvent) => v
     };
     const keys = platform.crypto.ed25519KeyPair(folder.seed);
     const peer = await Peer.open({ store, platform, keys, name: config.values.name, onEvent: take });
+    peer.logBytesMax = config.values.logBytesMax;
     const opened = store;
     return {
+      dataDir: folder.dir,
       peer,
       config,
       token: folder.token,

@@ -20,6 +20,11 @@ export function printable(text: string): string {
   );
 }
 
+/** `1 line`, `7,428 lines`. */
+export function counted(count: number, one: string): string {
+  return `${count.toLocaleString('en')} ${one}${count === 1 ? '' : 's'}`;
+}
+
 /** Columns as wide as their widest cell. Cells may be painted. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head.map((title) => paint('dim', title)), ...rows];

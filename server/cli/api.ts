@@ -1,22 +1,11 @@
 /**
- * How commands reach the data: over HTTP where a node runs on it, otherwise by opening the store in this process. Both ends lead to the
- * same handler, so a command behaves the same either way.
+ * What commands ask of the data, and how: requests and answers of the HTTP interface, whether a node gives them or this process (open-api.ts).
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-
+import type { Transport } from '../../client/transport.ts';
 import { utf8 } from '../../protocol/bytes.ts';
 import { TidelogError } from '../../protocol/errors.ts';
-import { addressesOf } from '../addresses.ts';
-import { findRunningNode, readToken } from '../data-dir.ts';
-import { EVENT_STREAM, type ApiResponse } from '../http/message.ts';
+import { EVENT_STREAM } from '../http/message.ts';
 import { errorFromProblem } from '../http/problem.ts';
-import { createHandler, type Handle } from '../http/router.ts';
-import { silentLog } from '../log.ts';
-import { openPeer, type OpenedPeer } from '../open-peer.ts';
-
-/** Another command holds the data folder for a moment only; a node holds it for long, and is talked to. */
-const PATIENCE_MS = 5000;
-const RETRY_MS = 50;
 
 interface Answer {
   readonly status: number;
@@ -35,32 +24,19 @@ interface StreamEvent {
 export interface Api {
   /** Where the node runs that is talked to; null where none runs and this process has opened the store. */
   readonly node: string | null;
-  /** `path` with its query. A text body goes as it is, everything else as JSON. Throws what the other end threw. */
+  /** `path` with its query. Text and bytes go as they are, everything else as JSON. Throws what the other end threw. */
   call(method: string, path: string, body?: unknown, headers?: Readonly<Record<string, string>>): Promise<Answer>;
   /** Server-sent events. An event `problem` is thrown. */
   stream(method: string, path: string, body?: unknown, signal?: AbortSignal): AsyncIterable<StreamEvent>;
   /** Lines of newline-delimited JSON, without their newlines. */
   lines(path: string): AsyncIterable<string>;
+  bytes(path: string): AsyncIterable<Uint8Array>;
+  /** A line for sync to the peer that holds the data, as another device gets it, with no rights but those of the key that is shown on it. */
+  line(): Promise<Transport>;
   close(): Promise<void>;
 }
 
-/** Throws `data-missing`, `data-in-use` and what opening a data folder throws. */
-export async function openApi(dataDir: string): Promise<Api> {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (;;) {
-    try {
-      const node = await findRunningNode(dataDir);
-      if (node?.url) return remoteApi(node.url, await readToken(dataDir));
-      return localApi(await openPeer(dataDir));
-    } catch (thrown) {
-      const inUse = thrown instanceof TidelogError && thrown.code === 'data-in-use';
-      if (!inUse || performance.now() > deadline) throw thrown;
-      await sleep(RETRY_MS);
-    }
-  }
-}
-
-type Send = (
+export type Send = (
   method: string,
   path: string,
   headers: Readonly<Record<string, string>>,
@@ -69,7 +45,7 @@ type Send = (
 ) => Promise<Response>;
 
 /** Builds on one function that answers a request with a standard Response. */
-function apiOver(node: string | null, send: Send, close: () => Promise<void>): Api {
+export function apiOver(node: string | null, send: Send, line: Api['line'], close: () => Promise<void>): Api {
   const request = async (
     method: string,
     path: string,
@@ -77,8 +53,7 @@ function apiOver(node: string | null, send: Send, close: () => Promise<void>): A
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<Response> => {
-    const type = typeof body === 'string' ? 'application/x-ndjson' : 'application/json';
-    const bytes = body === undefined ? new Uint8Array(0) : utf8(typeof body === 'string' ? body : JSON.stringify(body));
+    const [type, bytes] = encoded(body);
     const all = { ...(body !== undefined && { 'content-type': type }), ...headers };
     const response = await send(method, path, all, bytes, signal);
     if (response.status >= 400) throw errorFromProblem(await parsed(response), response.status);
@@ -101,8 +76,20 @@ function apiOver(node: string | null, send: Send, close: () => Promise<void>): A
       const response = await request('GET', path, undefined, {}, new AbortController().signal);
       for await (const line of splitLines(textOf(response))) if (line !== '') yield line;
     },
+    async *bytes(path) {
+      const response = await request('GET', path, undefined, {}, new AbortController().signal);
+      if (response.body) yield* whole(response.body);
+    },
+    line,
     close,
   };
+}
+
+/** Type and bytes of a body. */
+function encoded(body: unknown): [type: string, bytes: Uint8Array] {
+  if (body instanceof Uint8Array) return ['application/octet-stream', body];
+  if (typeof body === 'string') return ['application/x-ndjson', utf8(body)];
+  return ['application/json', body === undefined ? new Uint8Array(0) : utf8(JSON.stringify(body))];
 }
 
 async function parsed(response: Response): Promise<unknown> {
@@ -114,90 +101,22 @@ async function parsed(response: Response): Promise<unknown> {
   }
 }
 
-// ---- with a node
-
-function remoteApi(url: string, token: string): Api {
-  const send: Send = async (method, path, headers, body, signal) => {
-    try {
-      return await fetch(url + path, {
-        method,
-        headers: { ...headers, authorization: `Bearer ${token}` },
-        signal,
-        ...(body.length > 0 && { body }),
-      });
-    } catch (thrown) {
-      if (signal.aborted) throw new TidelogError('aborted');
-      throw new TidelogError('unreachable', `the node at ${url}: ${causeOf(thrown)}`, {}, { cause: thrown });
-    }
-  };
-  return apiOver(url, send, async () => {});
-}
-
 /** fetch says only "fetch failed"; why is in the cause. */
-function causeOf(thrown: unknown): string {
+export function causeOf(thrown: unknown): string {
   const { cause, message } = thrown as Error;
   return cause instanceof Error ? cause.message : message;
-}
-
-// ---- without one
-
-function localApi(opened: OpenedPeer): Api {
-  const { host, port } = opened.config.values;
-  const handle = createHandler({
-    peer: opened.peer,
-    config: opened.config,
-    digitsOf: opened.digitsOf,
-    log: silentLog(),
-    // Where a node that is started later will be, if it is started with the settings as they are.
-    addresses: () => addressesOf(host, port),
-    metrics: null,
-    ready: () => true,
-  });
-  return apiOver(null, localSend(handle), () => opened.close());
-}
-
-function localSend(handle: Handle): Send {
-  return async (method, target, headers, body, signal) => {
-    const [path, query] = splitOnce(target, '?');
-    const response = await handle({
-      method,
-      path,
-      query: new URLSearchParams(query),
-      headers: new Map(Object.entries(headers)),
-      body,
-      signal,
-    });
-    return toResponse(response);
-  };
-}
-
-function toResponse({ status, headers, body }: ApiResponse): Response {
-  if (typeof body === 'string') return new Response(body === '' ? null : body, { status, headers });
-  const iterator = body[Symbol.asyncIterator]();
-  const stream = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = await iterator.next();
-      if (done) controller.close();
-      else controller.enqueue(utf8(value));
-    },
-    async cancel() {
-      await iterator.return?.();
-    },
-  });
-  return new Response(stream, { status, headers });
-}
-
-function splitOnce(text: string, separator: string): [string, string] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)];
 }
 
 // ---- streams
 
 async function* textOf(response: Response): AsyncGenerator<string> {
-  if (response.body === null) return;
+  if (response.body !== null) yield* whole(response.body.pipeThrough(new TextDecoderStream()));
+}
+
+/** Throws where it breaks off. */
+async function* whole<T>(stream: ReadableStream<T>): AsyncGenerator<T> {
   try {
-    yield* response.body.pipeThrough(new TextDecoderStream());
+    yield* stream;
   } catch (thrown) {
     if (thrown instanceof TidelogError) throw thrown;
     if ((thrown as Error).name === 'AbortError') throw new TidelogError('aborted');
@@ -250,4 +169,9 @@ export function apiPath(segments: readonly string[], query: Query = {}): string 
 export function resourcePath(subject: string, query: Query = {}): string {
   if (subject === '.' || subject === '..' || subject === '') return apiPath(['v1', 'resources'], { ...query, subject });
   return apiPath(['v1', 'resources', subject], query);
+}
+
+export function splitOnce(text: string, separator: string): [string, string] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + separator.length)];
 }

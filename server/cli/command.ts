@@ -3,9 +3,11 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 
-import { asTidelogError, TidelogError } from '../../protocol/errors.ts';
+import { asTidelogError, TidelogError, type ErrorCode } from '../../protocol/errors.ts';
+import { durationMs } from '../duration.ts';
 import { paint, printable } from '../terminal.ts';
-import { apiPath, openApi, resourcePath, type Api, type Query } from './api.ts';
+import { apiPath, resourcePath, type Api, type Query } from './api.ts';
+import { openApi } from './open-api.ts';
 
 export const EXIT = { FINE: 0, FAILED: 1, MISUSED: 2 } as const;
 
@@ -20,6 +22,11 @@ export function dataDirOf(command: Command): string {
   // Empty is what a script makes of a variable that isn't set; it must not become the folder that one happens to stand in.
   if (data === '') throw new TidelogError('bad-argument', '--data is empty');
   return resolve(data ?? (process.env['TIDELOG_DATA'] || join(homedir(), '.tidelog')));
+}
+
+/** What `--space` names. */
+export function spaceOf(command: Command): string | undefined {
+  return command.optsWithGlobals<CommonOptions>().space;
 }
 
 export class Output {
@@ -57,22 +64,23 @@ export class Output {
 export class Cli extends Output {
   readonly api: Api;
   readonly dataDir: string;
-  readonly #space: string | undefined;
+  /** What `--space` names. */
+  readonly space: string | undefined;
 
   constructor(command: Command, api: Api, dataDir: string) {
     super(command);
     this.api = api;
     this.dataDir = dataDir;
-    this.#space = command.optsWithGlobals<CommonOptions>().space;
+    this.space = spaceOf(command);
   }
 
   /** A path of the interface, with the space that `--space` names. */
   path(segments: readonly string[], query: Query = {}): string {
-    return apiPath(segments, { space: this.#space, ...query });
+    return apiPath(segments, { space: this.space, ...query });
   }
 
   resource(subject: string, query: Query = {}): string {
-    return resourcePath(subject, { space: this.#space, ...query });
+    return resourcePath(subject, { space: this.space, ...query });
   }
 
   async get<T>(path: string): Promise<T> {
@@ -109,6 +117,20 @@ export async function withCli(command: Command, run: (cli: Cli) => Promise<void>
   }
 }
 
+/** What a person has typed can't be meant: the same again would be refused again. */
+const OF_ARGUMENTS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'bad-argument',
+  'bad-link',
+  'bad-device-id',
+  'bad-subject',
+  'reserved-subject',
+  'bad-property',
+  'bad-value',
+  'bad-change',
+  'bad-role',
+  'bad-cursor',
+]);
+
 /** Says on standard error what went wrong, in a sentence with the code, and returns the exit code. */
 export function reportError(thrown: unknown, asJson: boolean): number {
   const error = asTidelogError(thrown);
@@ -116,7 +138,7 @@ export function reportError(thrown: unknown, asJson: boolean): number {
   if (asJson) process.stderr.write(`${JSON.stringify({ error: { code, message, retry, detail } })}\n`);
   else process.stderr.write(`${paint('red', 'tidelog:', process.stderr)} ${printable(message)} [${code}]\n`);
   if (code === 'internal' && process.env['TIDELOG_DEBUG']) console.error(error.cause ?? error);
-  return code === 'bad-argument' ? EXIT.MISUSED : EXIT.FAILED;
+  return OF_ARGUMENTS.has(code) ? EXIT.MISUSED : EXIT.FAILED;
 }
 
 // ---- values
@@ -162,11 +184,10 @@ function isJson(text: string): boolean {
 
 /** `10m`, `90s`, `2h`, `1d`, in ms. Throws `bad-argument`. */
 export function parseDuration(text: string): number {
-  const match = /^(\d+)\s*(s|m|h|d)$/.exec(text);
-  if (!match)
+  const ms = durationMs(text);
+  if (ms === null)
     throw new TidelogError('bad-argument', `${JSON.stringify(text)} is not a duration like 90s, 10m, 2h or 1d`);
-  const unitMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[match[2] as 's' | 'm' | 'h' | 'd'];
-  return Number(match[1]) * unitMs;
+  return ms;
 }
 
 /** Throws `bad-argument`. */

@@ -112,8 +112,9 @@ async function live(home: Household, screen: Screen, seconds: number): Promise<v
     `  ${first!.command} set note/hello text=Hi`,
     `  curl -H 'Authorization: Bearer ${first!.token}' ${first!.url}/v1/resources/note%2Fholiday`,
   ];
-  screen.text([...lines, '', 'For example:', ...examples].join('\n'));
+  // Of use only while they run.
   if (seconds === 0) return;
+  screen.text([...lines, '', 'For example:', ...examples].join('\n'));
   const end =
     seconds === Infinity ? 'Ctrl-C stops the nodes and removes' : `After ${seconds} s this ends by itself and removes`;
   screen.text(paint('dim', `${end} all that they wrote.`));

@@ -93,8 +93,10 @@ async function list(cli: Cli): Promise<void> {
   else for (const row of rows) await cli.line(row.join('\t'));
 }
 
-function lastSeen({ lastSeenMs }: DeviceView): string {
-  return lastSeenMs === null ? 'never seen' : `seen ${formatAgo(lastSeenMs)}`;
+function lastSeen({ lastSeenMs, recovery }: DeviceView): string {
+  const seen = lastSeenMs === null ? null : formatAgo(lastSeenMs);
+  if (recovery) return seen === null ? 'recovery key, on paper' : `recovery key, used ${seen}`;
+  return seen === null ? 'never seen' : `seen ${seen}`;
 }
 
 async function change(cli: Cli, text: string, what: { name?: string; role?: string }): Promise<void> {

@@ -1,119 +1,98 @@
-/** `tidelog doctor`: looks for what commonly goes wrong, and says what to do about it. */
-import { statfs } from 'node:fs/promises';
+/** `tidelog doctor`: looks for what commonly goes wrong, and says what to do about it. What it looks at is in server/doctor/. */
 import type { Command } from 'commander';
 
-import { asTidelogError } from '../../protocol/errors.ts';
-import { ConfigFile } from '../config.ts';
+import type { DeviceView } from '../../client/status.ts';
+import { asTidelogError, TidelogError } from '../../protocol/errors.ts';
+import { findRunningNode, isDataDir } from '../data-dir.ts';
+import { checkClocks, checkOthers, checkReach, checkRecovery, checkSpace } from '../doctor/data.ts';
+import { bad, count, ok, warn, type Finding } from '../doctor/finding.ts';
+import {
+  checkDisk,
+  checkJournal,
+  checkModes,
+  checkOwnClock,
+  checkPort,
+  checkRuntime,
+  checkSettings,
+  checkStore,
+} from '../doctor/machine.ts';
 import type { StatusJson } from '../http/status.ts';
-import { formatBytes, paint, printable } from '../terminal.ts';
+import { readRecoveryNotes } from '../recovery-notes.ts';
+import { paint, printable } from '../terminal.ts';
+import { apiPath } from './api.ts';
 import { dataDirOf, EXIT, Output, withCli } from './command.ts';
 
-interface Finding {
-  readonly check: string;
-  readonly state: 'fine' | 'warning' | 'failed';
-  readonly says: string;
-}
-
-const MARK = { fine: ['green', '✓'], warning: ['yellow', '!'], failed: ['red', '✗'] } as const;
-
-/** Less is a warning: a store that can't grow refuses writes. */
-const FREE_BYTES_MIN = 256 * 1024 * 1024;
-/** A clock that is further off than this decides between concurrent writes in a way that surprises people. */
-const SKEW_MS_MAX = 60_000;
-const NODE_MIN = [22, 18] as const;
+const MARK = { ok: ['green', '✓'], warn: ['yellow', '!'], bad: ['red', '✗'] } as const;
 
 export function doctorCommand(program: Command): void {
   program
     .command('doctor')
     .description('look for what is wrong with this device')
+    .addHelpText(
+      'after',
+      '\nThe exit code is 1 if anything is bad. With --json: {check, state, says, do} on each line.',
+    )
     .action(async (_options: unknown, command: Command) => {
       const output = new Output(command);
-      const findings: Finding[] = [runtime()];
-      const dataDir = dataDirOf(command);
-      // Without data there is nothing to examine, and the error says what to do.
-      await withCli(command, async (cli) => {
-        findings.push(await settings(dataDir), await room(dataDir));
-        const status = await cli.get<StatusJson>(cli.path(['v1', 'status']));
-        findings.push({
-          check: 'data',
-          state: 'fine',
-          says: `${cli.dataDir}, ${count(status.spaces.length, 'space')}`,
-        });
-        findings.push(
-          cli.api.node === null
-            ? { check: 'node', state: 'warning', says: 'none runs here, so nothing syncs; `tidelog start` starts one' }
-            : { check: 'node', state: 'fine', says: `runs at ${cli.api.node}` },
-        );
-        findings.push(...others(status));
-      });
-      for (const finding of findings) {
+      let isBad = false;
+      for await (const finding of examine(command)) {
+        isBad ||= finding.state === 'bad';
         await output.show(finding, () => {
           const [colour, mark] = MARK[finding.state];
-          return `${paint(colour, mark)} ${finding.check}: ${printable(finding.says)}`;
+          const todo = finding.do === null ? '' : `\n    ${printable(finding.do)}`;
+          return `${paint(colour, mark)} ${finding.check}: ${printable(finding.says)}${todo}`;
         });
       }
-      if (findings.some(({ state }) => state === 'failed')) process.exitCode = EXIT.FAILED;
+      if (isBad) process.exitCode = EXIT.FAILED;
     });
 }
 
-function runtime(): Finding {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  const fine = major > NODE_MIN[0] || (major === NODE_MIN[0] && minor >= NODE_MIN[1]);
-  return {
-    check: 'runtime',
-    state: fine ? 'fine' : 'failed',
-    says: `Node ${process.versions.node}${fine ? '' : `; at least ${NODE_MIN.join('.')} is needed`}`,
-  };
+async function* examine(command: Command): AsyncGenerator<Finding> {
+  const dataDir = dataDirOf(command);
+  // Without data there is nothing to examine, and the error says what to do.
+  if (!(await isDataDir(dataDir))) throw new TidelogError('data-missing', dataDir);
+  yield checkRuntime();
+  yield checkOwnClock(Date.now());
+  yield* await checkModes(dataDir);
+  const { finding, values } = await checkSettings(dataDir);
+  yield finding;
+  yield await checkDisk(dataDir);
+  const running = await findRunningNode(dataDir);
+  yield await checkJournal(dataDir, running !== null);
+  if (running === null) {
+    yield warn(
+      'node',
+      'None runs here, so nothing syncs',
+      '`tidelog start` starts one; docs/OPERATIONS.md has units for services.',
+    );
+    if (values) yield await checkPort(values);
+    const store = await checkStore(dataDir);
+    yield store;
+    if (store.state === 'bad') return;
+  }
+  yield* await ofData(command);
 }
 
-async function settings(dataDir: string): Promise<Finding> {
+async function ofData(command: Command): Promise<Finding[]> {
+  const findings: Finding[] = [];
   try {
-    const { path } = await ConfigFile.read(dataDir);
-    return { check: 'settings', state: 'fine', says: path };
+    await withCli(command, async (cli) => {
+      const status = await cli.get<StatusJson>(cli.path(['v1', 'status']));
+      findings.push(ok('data', `${cli.dataDir}, ${count(status.spaces.length, 'space')}`));
+      if (cli.api.node !== null) {
+        findings.push(ok('node', `Runs at ${cli.api.node}`), ...(await checkReach(cli.api.node, status)));
+      }
+      findings.push(...checkClocks(status));
+      const notes = await readRecoveryNotes(cli.dataDir);
+      for (const space of status.spaces) {
+        const { items } = await cli.get<{ items: DeviceView[] }>(apiPath(['v1', 'devices'], { space: space.id }));
+        findings.push(...checkSpace(space, items), ...checkRecovery(items, notes));
+      }
+      findings.push(...checkOthers(status));
+    });
   } catch (thrown) {
-    return { check: 'settings', state: 'failed', says: asTidelogError(thrown).message };
+    const { code, message } = asTidelogError(thrown);
+    findings.push(bad('data', `It cannot be opened: ${code}`, message));
   }
-}
-
-async function room(dataDir: string): Promise<Finding> {
-  const { bavail, bsize } = await statfs(dataDir);
-  const free = bavail * bsize;
-  return { check: 'disk', state: free < FREE_BYTES_MIN ? 'warning' : 'fine', says: `${formatBytes(free)} free` };
-}
-
-function others({ peers, spaces, pending, warnings }: StatusJson): Finding[] {
-  const findings: Finding[] = warnings.map((says) => ({ check: 'warning', state: 'warning', says }));
-  for (const { name, address, error } of peers) {
-    if (error !== null) findings.push({ check: 'connection', state: 'warning', says: `${name || address}: ${error}` });
-  }
-  for (const { name, clockSkewMs } of peers) {
-    if (clockSkewMs !== null && Math.abs(clockSkewMs) > SKEW_MS_MAX) {
-      const says = `${name}'s clock is ${Math.round(Math.abs(clockSkewMs) / 1000)} s ${clockSkewMs > 0 ? 'ahead of' : 'behind'} this one; set both by the network`;
-      findings.push({ check: 'clock', state: 'warning', says });
-    }
-  }
-  const connected = peers.filter((peer) => peer.connected).length;
-  findings.push({
-    check: 'devices',
-    state: 'fine',
-    says: `${count(peers.length, 'other device')}, ${connected} connected`,
-  });
-  const conflicts = spaces.reduce((sum, space) => sum + space.conflicts, 0);
-  if (conflicts > 0)
-    findings.push({
-      check: 'conflicts',
-      state: 'warning',
-      says: `${count(conflicts, 'property', 'properties')} to decide: \`tidelog conflicts\``,
-    });
-  if (pending > 0)
-    findings.push({
-      check: 'pairing',
-      state: 'warning',
-      says: `${count(pending, 'device')} waiting: \`tidelog pair pending\``,
-    });
   return findings;
-}
-
-function count(number: number, one: string, many = `${one}s`): string {
-  return `${number} ${number === 1 ? one : many}`;
 }

@@ -1,5 +1,5 @@
 /**
- * `tidelog import FILE|-`: newline-delimited JSON, plain or gzip.
+ * `tidelog import FILE|-`: newline-delimited JSON, plain or gzip. With `--log`: log-file.ts.
  *
  * The input is sent in pieces of whole lines, one after the other, and the next is read meanwhile; an answer means that a piece is on disk. How far it
  * came is then noted in the
@@ -17,7 +17,7 @@ import type { Command } from 'commander';
 
 import { TidelogError } from '../../protocol/errors.ts';
 import { forgetProgress, lineHash, readProgress, writeProgress, type Progress } from '../import-progress.ts';
-import { paint } from '../terminal.ts';
+import { counted, paint } from '../terminal.ts';
 import { withCli, type Cli } from './command.ts';
 
 /** Of a piece, in bytes: many commits to share a flush, and little to repeat after a crash. */
@@ -30,10 +30,21 @@ export function importCommand(program: Command): void {
   program
     .command('import')
     .description('write newline-delimited JSON, plain or gzip')
-    .argument('<file>', '- for standard input')
+    .argument('[file]', '- for standard input')
+    .option('--log <file>', 'instead take what is new of a log that `tidelog export --log` wrote; - for standard input')
     .option('--continue', 'after an import that stopped: go on behind the lines that were stored')
-    .action((file: string, options: { continue?: boolean }, command: Command) =>
+    .action((file: string | undefined, options: { continue?: boolean; log?: string }, command: Command) =>
       withCli(command, async (cli) => {
+        if (options.log !== undefined) {
+          if (file !== undefined || options.continue)
+            throw new TidelogError(
+              'bad-argument',
+              '--log stands alone: it names the file, and always goes on where it was',
+            );
+          const { importLog } = await import('./log-file.ts');
+          return importLog(cli, options.log);
+        }
+        if (file === undefined) throw new TidelogError('bad-argument', 'name a file, or - for standard input');
         const key = file === '-' ? '-' : resolve(file);
         const before = options.continue ? await readProgress(cli.dataDir, key) : null;
         await new Import(cli, key, before, await inputSize(file)).run(openInput(file));
@@ -101,7 +112,8 @@ class Import {
     const summary = { lines: this.#lines, commits: this.#commits, leftOut: this.#leftOut };
     await this.#cli.show(summary, () => {
       const leftOut = this.#leftOut > 0 ? `; ${this.#leftOut} left out` : '';
-      return `imported ${this.#lines - (this.#before?.lines ?? 0) - this.#leftOut} lines in ${this.#commits} commits${leftOut}`;
+      const lines = this.#lines - (this.#before?.lines ?? 0) - this.#leftOut;
+      return `imported ${counted(lines, 'line')} in ${counted(this.#commits, 'commit')}${leftOut}`;
     });
   }
 
@@ -220,11 +232,13 @@ class BrokenInput extends Error {
 /** Size of a file, for the progress; null for what has no end yet. */
 async function inputSize(file: string): Promise<number | null> {
   if (file === '-') return null;
-  try {
-    return (await stat(file)).size;
-  } catch (thrown) {
-    throw new TidelogError('bad-argument', `${file}: ${(thrown as Error).message}`);
-  }
+  const found = await stat(file).catch((thrown: NodeJS.ErrnoException) => {
+    const why = thrown.code === 'ENOENT' ? 'there is no such file' : thrown.message;
+    throw new TidelogError('bad-argument', `${file}: ${why}`, {}, { cause: thrown });
+  });
+  if (found.isDirectory())
+    throw new TidelogError('bad-argument', `${file} is a folder; import takes a file of newline-delimited JSON`);
+  return found.size;
 }
 
 function openInput(file: string): AsyncIterable<Buffer> {

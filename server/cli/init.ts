@@ -15,7 +15,7 @@ export function initCommand(program: Command): void {
       const words = (): string =>
         created
           ? `Made this device in ${dataDir}\n${id}\n\nNext: \`tidelog start\` runs the node, \`tidelog pair join LINK\` joins your other devices.`
-          : `There is a device in ${dataDir} already\n${id}`;
+          : `There is a device in ${dataDir} already\n${id}${name === undefined ? '' : '\nIts name stays as it is; `tidelog devices rename` changes it.'}`;
       await new Output(command).show({ id, created, data: dataDir }, words);
     });
 }

@@ -21,12 +21,16 @@ export function lsCommand(program: Command): void {
     .action((prefix: string, options: { limit?: string; after?: string }, command: Command) => {
       const limit = options.limit === undefined ? Infinity : parseCount(options.limit);
       return withCli(command, async (cli) => {
+        let isEmpty = true;
         const path = (query: object): string => cli.path(['v1', 'resources'], { prefix, ...query });
         for await (const item of cli.pages<ListItem>(path, limit, options.after)) {
+          isEmpty = false;
           await cli.show(item, () =>
             cli.isTerminal ? `${printable(item.subject)}  ${paint('dim', summary(item))}` : printable(item.subject),
           );
         }
+        if (isEmpty && cli.isTerminal)
+          cli.note(prefix === '' ? 'Nothing is here yet.' : `Nothing begins with ${JSON.stringify(prefix)}.`);
       });
     });
 }

@@ -1,12 +1,13 @@
 /** `tidelog pair …`: let another device in, or join one. */
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { encodeQR } from 'qr';
 
 import { TidelogError } from '../../protocol/errors.ts';
 import type { InviteJson, PendingJson } from '../http/pairing.ts';
 import { formatAgo, paint, printable, table } from '../terminal.ts';
 import { parseDuration, withCli, type Cli } from './command.ts';
+import { qrForTerminal } from './qr.ts';
 
 const POLL_MS = 300;
 /** How often the digits of an invite that was just used are asked for. */
@@ -16,7 +17,8 @@ type NewInviteJson = InviteJson & { readonly link: string; readonly addresses: r
 
 interface JoinedAnswer {
   readonly device: string;
-  readonly space: { readonly id: string; readonly name: string };
+  /** `home`: it is used where no other is named. */
+  readonly space: { readonly id: string; readonly name: string; readonly home: boolean };
   readonly role: string;
   readonly digits: string;
 }
@@ -39,13 +41,15 @@ export function pairCommand(program: Command): void {
   pair
     .command('join')
     .description('join the device that a link is from; or the one at an address, where a person then approves')
-    .argument('<link>')
+    .argument('<link>', 'or - to read it from standard input: what stands here, other users of this machine can see')
     .option(
       '--merge',
       'write what this device has into the space that it joins, instead of keeping it as a second space',
     )
     .action((link: string, { merge }: { merge?: boolean }, command: Command) =>
-      withCli(command, (cli) => join(cli, link, merge ?? false)),
+      withCli(command, async (cli) =>
+        join(cli, link === '-' ? (await text(process.stdin)).trim() : link, { merge: merge ?? false }),
+      ),
     );
 
   pair
@@ -114,16 +118,7 @@ async function waitForJoin(cli: Cli, id: string): Promise<void> {
 
 function describeInvite({ link, expiresMs }: NewInviteJson): string {
   const expiry = `It works once, until ${new Date(expiresMs).toLocaleTimeString()}.`;
-  return `${qrCode(link)}\n\nScan it, or run on the other device:\n\n${paint('bold', `tidelog pair join '${link}'`)}\n\n${expiry}`;
-}
-
-/** In half blocks, light on dark whatever the terminal's own colours are: a camera needs it that way round. */
-function qrCode(link: string): string {
-  return encodeQR(link, 'ascii', { ecc: 'low' })
-    .trimEnd()
-    .split('\n')
-    .map((line) => paint(['whiteBright', 'bgBlack'], line))
-    .join('\n');
+  return `${qrForTerminal(link)}\n\nScan it, or run on the other device:\n\n${paint('bold', `tidelog pair join '${link}'`)}\n\n${expiry}`;
 }
 
 function isLoopback(address: string): boolean {
@@ -131,7 +126,12 @@ function isLoopback(address: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.');
 }
 
-async function join(cli: Cli, link: string, merge: boolean): Promise<void> {
+/** `isLetIn`: the other side knows this device already, and shows nobody any digits. */
+export async function join(
+  cli: Cli,
+  link: string,
+  { merge, isLetIn = false }: { merge: boolean; isLetIn?: boolean },
+): Promise<void> {
   const abort = new AbortController();
   process.once('SIGINT', () => abort.abort());
   for await (const { event, data } of cli.api.stream(
@@ -141,6 +141,7 @@ async function join(cli: Cli, link: string, merge: boolean): Promise<void> {
     abort.signal,
   )) {
     if (event === 'digits') {
+      if (isLetIn) continue;
       const { digits } = data as { digits: string };
       await cli.show(data, () => `Both devices show these digits: ${paint('bold', digits)}`);
     } else if (event === 'pending') {
@@ -148,6 +149,11 @@ async function join(cli: Cli, link: string, merge: boolean): Promise<void> {
     } else if (event === 'joined') {
       const joined = data as JoinedAnswer;
       await cli.show(joined, () => `joined ${printable(joined.space.name)} as ${joined.role}`);
+      if (joined.space.home || merge || cli.json) continue;
+      cli.warn(
+        `this device has a space of its own, which commands use unless told: \`tidelog --space ${joined.space.id.slice(0, 8)} ls\` ` +
+          'shows the one that you joined. To make one of the two, join by another link with --merge.',
+      );
     } else if (event === 'synced') {
       if (!cli.json) await cli.line('everything that it has is here');
     }
@@ -184,8 +190,7 @@ async function findPending(cli: Cli, text: string): Promise<PendingJson> {
     return id.length >= 4 && whole.startsWith(id);
   });
   if (found.length === 1) return found[0]!;
-  throw new TidelogError(
-    'unknown-device',
-    `${JSON.stringify(text)} ${found.length === 0 ? 'is not waiting' : 'is not clear'}`,
-  );
+  const why =
+    found.length === 0 ? 'no device waits that is called so' : `${found.length} devices wait whose ids begin so`;
+  throw new TidelogError('bad-argument', `${JSON.stringify(text)}: ${why}; \`tidelog pair pending\` lists them`);
 }

@@ -6,7 +6,7 @@ import { asTidelogError, TidelogError } from '../../protocol/errors.ts';
 import { initDevice } from '../device.ts';
 import { createLog, type LogFormat } from '../log.ts';
 import { checkSettings, ConfigFile, type Config } from '../config.ts';
-import type { NodeOptions } from '../node.ts';
+import type { NodeOptions, StartedNode } from '../node.ts';
 import { dataDirOf, EXIT, Output } from './command.ts';
 
 interface StartOptions {
@@ -39,15 +39,13 @@ export function startCommand(program: Command): void {
       const { id, created } = await initDevice(dataDir);
       if (created) output.note(`There was no Tidelog data in ${dataDir}; made this device: ${id}`);
       const { logLevel } = (await ConfigFile.read(dataDir)).values;
-      await run({
-        dataDir,
-        log: createLog(logLevel, format, process.stdout),
-        ...settings,
+      await run({ dataDir, log: createLog(logLevel, format, process.stdout), ...settings }, ({ url }) => {
+        if (output.isTerminal) output.note(`The page is at ${url}; \`tidelog open\` prints a link that lets you in.`);
       });
     });
 }
 
-async function run(options: NodeOptions): Promise<void> {
+async function run(options: NodeOptions, onStarted: (node: StartedNode) => void): Promise<void> {
   const { promise: signalled, resolve: stop } = Promise.withResolvers<void>();
   let asked = false;
   const onSignal = (): void => {
@@ -63,7 +61,13 @@ async function run(options: NodeOptions): Promise<void> {
   process.on('SIGHUP', onSignal);
   // Loaded here alone: the other commands need no server, and start the faster without it.
   const { startNode } = await import('../node.ts');
-  const node = await startNode(options);
+  const node = await startNode(options).catch((thrown: unknown) => {
+    // A command may have the folder too, for a moment; it has no address.
+    const url = thrown instanceof TidelogError && thrown.code === 'data-in-use' ? thrown.detail['url'] : null;
+    if (typeof url !== 'string') throw thrown;
+    throw new TidelogError('node-runs', `at ${url}`, { url }, { cause: thrown });
+  });
+  onStarted(node);
   await signalled;
   await node.stop();
 }

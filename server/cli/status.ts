@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 
 import type { StatusJson } from '../http/status.ts';
-import { formatAgo, formatBytes, paint, printable, table } from '../terminal.ts';
+import { formatAgo, formatBytes, formatTime, paint, printable, table } from '../terminal.ts';
 import { shortId, withCli, type Cli } from './command.ts';
 
 export function statusCommand(program: Command): void {
@@ -19,7 +19,7 @@ export function statusCommand(program: Command): void {
 }
 
 function describe(cli: Cli, status: StatusJson): string {
-  const { device, spaces, peers, pending, warnings } = status;
+  const { device, spaces, peers, pending, warnings, lastVerified, lastProvenRestorable } = status;
   const node =
     cli.api.node === null
       ? paint('yellow', 'no node runs; `tidelog start` starts one')
@@ -64,6 +64,14 @@ function describe(cli: Cli, status: StatusJson): string {
     if (!connected && error !== null)
       parts.push(`${paint('yellow', `${printable(name) || shortId(id) || (address ?? '')}:`)} ${printable(error)}`);
   if (pending > 0) parts.push(`${pending} waiting to be let in: \`tidelog pair pending\``);
+  const verified: string[] = [];
+  if (lastVerified) verified.push(`log verified ${formatAgo(lastVerified.atMs)}`);
+  if (lastProvenRestorable) {
+    const { atMs, dir, untilMs } = lastProvenRestorable;
+    const until = untilMs === null ? '' : `, good until ${formatTime(untilMs * 1000)}`;
+    verified.push(`backup in ${printable(dir)} proven restorable ${formatAgo(atMs)}${until}`);
+  }
+  if (verified.length > 0) parts.push(verified.join('\n'));
   for (const warning of warnings) parts.push(`${paint('yellow', 'warning:')} ${printable(warning)}`);
   return parts.join('\n\n');
 }

@@ -8,7 +8,8 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { TidelogError } from '../../protocol/errors.ts';
-import { openApi, type Api } from '../cli/api.ts';
+import type { Api } from '../cli/api.ts';
+import { openApi } from '../cli/open-api.ts';
 import { readToken } from '../data-dir.ts';
 import { initDevice } from '../device.ts';
 import type { LoggedJson } from '../http/commits.ts';

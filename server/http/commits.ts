@@ -2,6 +2,7 @@
 import { changeFromJson, changeToJson, toJson, type Json, type JsonChange } from '../../client/changes.ts';
 import type { Space } from '../../client/space.ts';
 import type { AlternativeView, LoggedCommit } from '../../client/views.ts';
+import { parseDeviceId } from '../../protocol/device-id.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import { spaceToRead, spaceToWrite, type ApiContext } from './context.ts';
 import {
@@ -24,6 +25,8 @@ export const commitRoutes: Routes = {
   'POST /v1/commits': writeCommit,
   'GET /v1/commits': (context, request) =>
     wantsEvents(request) ? follow(context, request) : readLog(context, request),
+  'GET /v1/commits/newest': readNewest,
+  'GET /v1/commits/:cursor': proveOne,
   'GET /v1/conflicts': readConflicts,
 };
 
@@ -63,6 +66,29 @@ async function readLog(context: ApiContext, request: ApiRequest): Promise<ApiRes
     items.push(loggedToJson(commit));
   }
   return json({ items, next: null });
+}
+
+/** From the end backwards. A page may be short, or empty, where little matches: `next` goes on. */
+async function readNewest(context: ApiContext, request: ApiRequest): Promise<ApiResponse> {
+  const limit = readLimit(request, LOG_LIMIT, LOG_LIMIT_MAX);
+  const before = request.query.get('before');
+  const subject = request.query.get('subject');
+  const device = request.query.get('device');
+  const space = spaceToRead(context, request);
+  if (space === null) return json({ items: [], next: null });
+  const { items, next } = await space.newest({
+    limit,
+    ...(before !== null && { before }),
+    ...(subject !== null && { subject }),
+    ...(device !== null && { device: parseDeviceId(device) }),
+  });
+  return json({ items: items.map(loggedToJson), next });
+}
+
+/** The commit at a cursor, with what proves it. */
+async function proveOne(context: ApiContext, request: ApiRequest, cursor: string): Promise<ApiResponse> {
+  const { commit, proof } = await context.peer.space(request.query.get('space') ?? undefined).prove(cursor);
+  return json({ commit: loggedToJson(commit), proof });
 }
 
 /** Events without a name, whose id is the cursor: a browser's EventSource resumes by itself. */

@@ -10,6 +10,7 @@ export const configRoutes: Routes = {
     const changes = readObject(request);
     const restart = await config.patch(changes);
     if (Object.hasOwn(changes, 'name')) peer.name = config.values.name;
+    if (Object.hasOwn(changes, 'logBytesMax')) peer.logBytesMax = config.values.logBytesMax;
     if (Object.hasOwn(changes, 'logLevel')) log.level = config.values.logLevel;
     return json({ config: config.values, restart });
   },

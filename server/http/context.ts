@@ -4,11 +4,15 @@ import type { Logger } from 'pino';
 import type { Peer } from '../../client/peer.ts';
 import type { Space } from '../../client/space.ts';
 import type { ConfigFile } from '../config.ts';
+import type { Health } from '../health.ts';
+import type { Sessions } from '../sessions.ts';
+import type { Verifier } from '../verifier.ts';
 import type { ApiRequest } from './message.ts';
 
 export interface ApiContext {
   readonly peer: Peer;
   readonly config: ConfigFile;
+  readonly verifier: Verifier;
   readonly log: Logger;
   /** Where other devices reach this one, `http://host:port`, or would if a node ran. */
   readonly addresses: () => readonly string[];
@@ -16,6 +20,10 @@ export interface ApiContext {
   readonly digitsOf: (device: string) => string | null;
   /** Prometheus' text; null where nothing is measured: a command that opened the store by itself. */
   readonly metrics: (() => Promise<string>) | null;
+  /** null where no node runs. */
+  readonly health: Health | null;
+  /** Of people at the page; null where nobody can come to one. */
+  readonly sessions: Sessions | null;
   /** False while the node stops. */
   readonly ready: () => boolean;
 }

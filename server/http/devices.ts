@@ -20,6 +20,15 @@ export const deviceRoutes: Routes = {
     const name = readField(body, 'name');
     const address = readField(body, 'address');
     const role = readRole(body);
+    const { recovery = false } = body;
+    if (typeof recovery !== 'boolean') throw new TidelogError('bad-request', 'recovery must be true or false');
+    if (recovery) {
+      if (role !== 'owner' || address !== undefined)
+        throw new TidelogError('bad-request', 'a recovery key is an owner, and has no address');
+      const space = spaceOf(context, request);
+      await context.peer.addRecoveryKey(space, id, name ?? '');
+      return json({ id, member: true, space: { id: space.hex, name: space.name } }, { status: 201 });
+    }
     const isMember = await context.peer.addDevice(id, {
       ...(request.query.has('space') && { space: spaceOf(context, request) }),
       ...(name !== undefined && { name }),

@@ -10,9 +10,6 @@ import { equalConstantTime, utf8 } from '../../protocol/bytes.ts';
 import { SYNC_PATH } from '../../protocol/constants.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 
-/** Probes by a service manager or a load balancer hold no token, and learn nothing but that the node runs. */
-const OPEN_PATHS: ReadonlySet<string> = new Set(['/', '/healthz', '/readyz']);
-
 /** The name without its port; null where it is not a host at all. Lower case, IPv6 without brackets. */
 function hostNameOf(host: string): string | null {
   const match = /^(?:\[([0-9a-f:.]+)\]|([^:\s[\]@/]+))(?::\d{1,5})?$/i.exec(host);
@@ -48,8 +45,7 @@ export function checkOrigin(path: string, headers: ReadonlyMap<string, string>, 
 }
 
 /** Throws `bad-token`. */
-export function checkToken(path: string, headers: ReadonlyMap<string, string>, token: string): void {
-  if (OPEN_PATHS.has(path)) return;
+export function checkToken(headers: ReadonlyMap<string, string>, token: string): void {
   const given = /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1] ?? '';
   if (!equalConstantTime(utf8(given), utf8(token))) throw new TidelogError('bad-token');
 }

@@ -23,7 +23,7 @@ export interface ApiResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   /** An iterable is sent as it comes, and is asked for more only when the socket takes more. */
-  readonly body: string | AsyncIterable<string>;
+  readonly body: string | AsyncIterable<string | Uint8Array>;
 }
 
 /** The largest body of a request. Enforced while it is read. */

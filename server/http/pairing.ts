@@ -46,11 +46,11 @@ export const pairingRoutes: Routes = {
       return link.includes('#') ? peer.join(link, all) : peer.ask(link, all);
     };
     if (wantsEvents(request)) {
-      return events(joining(join), (thrown) => ({ event: 'problem', data: problemOf(thrown) }));
+      return events(joining(peer, join), (thrown) => ({ event: 'problem', data: problemOf(thrown) }));
     }
     const joined = await join({});
     if (merge) await joined.synced;
-    return json(joinedToJson(joined));
+    return json(joinedToJson(peer, joined));
   },
 
   'GET /v1/pairing/pending': ({ peer }) => json({ items: peer.pending().map(pendingToJson) }),
@@ -68,7 +68,7 @@ export const pairingRoutes: Routes = {
 };
 
 /** What happens on the way, as it happens. */
-function joining(join: (options: JoinOptions) => Promise<Joined>): AsyncIterable<ServerEvent> {
+function joining(peer: Peer, join: (options: JoinOptions) => Promise<Joined>): AsyncIterable<ServerEvent> {
   let isRead = true;
   return new ReadableStream<ServerEvent>({
     async start(controller) {
@@ -79,7 +79,7 @@ function joining(join: (options: JoinOptions) => Promise<Joined>): AsyncIterable
         onDigits: (digits) => say('digits', { digits }),
         onPending: () => say('pending', {}),
       });
-      say('joined', joinedToJson(joined));
+      say('joined', joinedToJson(peer, joined));
       await joined.synced;
       say('synced', {});
       if (isRead) controller.close();
@@ -106,8 +106,8 @@ function inviteToJson({ digitsOf }: ApiContext, { link: _, ...invite }: Invite):
   return { ...invite, digits: invite.usedBy === null ? null : digitsOf(invite.usedBy) };
 }
 
-function joinedToJson({ device, space, role, digits }: Joined): Record<string, unknown> {
-  return { device, space: { id: space.hex, name: space.name }, role, digits };
+function joinedToJson(peer: Peer, { device, space, role, digits }: Joined): Record<string, unknown> {
+  return { device, space: { id: space.hex, name: space.name, home: peer.space() === space }, role, digits };
 }
 
 export type PendingJson = Omit<PendingDevice, 'device'>;

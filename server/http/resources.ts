@@ -12,6 +12,8 @@ import type { Routes } from './routes.ts';
 
 const LIST_LIMIT = 100;
 const LIST_LIMIT_MAX = 1000;
+/** Pages of LIST_LIMIT_MAX that one search looks through. */
+const SEARCH_PAGES = 20;
 
 export const resourceRoutes: Routes = {
   // `?subject=` names the two subjects that no URL's path can hold: `.` and `..`.
@@ -40,17 +42,43 @@ async function list(context: ApiContext, request: ApiRequest): Promise<ApiRespon
   const after = query.get('after');
   const space = spaceToRead(context, request);
   if (space === null) return json({ items: [], next: null });
-  const page = await space.list({
-    prefix: query.get('prefix') ?? '',
-    limit,
-    ...(after !== null && { after }),
-  });
+  const contains = query.get('contains')?.toLowerCase() ?? '';
+  const page = await listed(space, { prefix: query.get('prefix') ?? '', after, limit, contains });
   const items = page.items.map(({ subject, value, etag }) => ({
     subject,
     properties: propertiesToJson(value),
     etag: quote(etag),
   }));
   return json({ items, next: page.next });
+}
+
+interface Listed {
+  readonly prefix: string;
+  readonly after: string | null;
+  readonly limit: number;
+  /** Lower case; empty: all. */
+  readonly contains: string;
+}
+
+/** A page of those whose subject contains a text. Where few do it ends early, and `next` goes on. */
+async function listed(
+  space: Space,
+  { prefix, after, limit, contains }: Listed,
+): Promise<{ items: ResourceView[]; next: string | null }> {
+  if (contains === '') return space.list({ prefix, limit, ...(after !== null && { after }) });
+  const items: ResourceView[] = [];
+  let next = after;
+  for (let pages = 0; pages < SEARCH_PAGES; pages++) {
+    const page = await space.list({ prefix, limit: LIST_LIMIT_MAX, ...(next !== null && { after: next }) });
+    for (const item of page.items) {
+      if (!item.subject.toLowerCase().includes(contains)) continue;
+      if (items.length === limit) return { items, next: items.at(-1)!.subject };
+      items.push(item);
+    }
+    next = page.next;
+    if (next === null) break;
+  }
+  return { items, next };
 }
 
 async function read(context: ApiContext, request: ApiRequest, subject: string): Promise<ApiResponse> {

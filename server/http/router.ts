@@ -7,16 +7,22 @@
  */
 import { asTidelogError, TidelogError } from '../../protocol/errors.ts';
 import { commitRoutes } from './commits.ts';
+import { forkRoutes } from './forks.ts';
 import { configRoutes } from './config.ts';
 import type { ApiContext } from './context.ts';
 import { deviceRoutes } from './devices.ts';
+import { healthRoutes } from './health.ts';
+import { logRoutes } from './log.ts';
 import type { ApiRequest, ApiResponse } from './message.ts';
+import { pageRoutes } from './page.ts';
 import { pairingRoutes } from './pairing.ts';
 import { problemResponse } from './problem.ts';
 import { resourceRoutes } from './resources.ts';
 import type { RouteHandler } from './routes.ts';
+import { sessionRoutes } from './session.ts';
 import { statusRoutes } from './status.ts';
 import { transferRoutes } from './transfer.ts';
+import { verifyRoutes } from './verify.ts';
 
 export type Handle = (request: ApiRequest) => Promise<ApiResponse>;
 
@@ -30,10 +36,16 @@ const ROUTES: readonly Route[] = [
   statusRoutes,
   resourceRoutes,
   commitRoutes,
+  forkRoutes,
   transferRoutes,
+  logRoutes,
+  verifyRoutes,
   deviceRoutes,
   pairingRoutes,
   configRoutes,
+  healthRoutes,
+  sessionRoutes,
+  pageRoutes,
 ].flatMap((routes) => Object.entries(routes).map(([text, handler]) => compile(text, handler)));
 
 function compile(text: string, handler: RouteHandler): Route {

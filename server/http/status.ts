@@ -1,9 +1,10 @@
-/** What the node is and how it does: probes, metrics, status. And a word for the person whose camera opened a pairing link. */
+/** What the node is and how it does: probes, metrics, status. */
 import type { Space } from '../../client/space.ts';
 import type { PeerView } from '../../client/status.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import type { Role } from '../../protocol/membership.ts';
+import type { LogVerified, Proven, Verified } from '../verified.ts';
 import type { ApiContext } from './context.ts';
 import { json, type ApiResponse } from './message.ts';
 import { problemResponse } from './problem.ts';
@@ -18,6 +19,10 @@ export interface StatusJson {
   /** Devices that wait for approval. */
   readonly pending: number;
   readonly warnings: readonly string[];
+  /** When the log was last verified, and how that ended; null for never. */
+  readonly lastVerified: LogVerified | null;
+  /** The last backup that was found good, and until when; null for none. */
+  readonly lastProvenRestorable: Proven | null;
 }
 
 export interface SpaceStatus {
@@ -31,6 +36,8 @@ export interface SpaceStatus {
   readonly subjects: number;
   /** Subjects with a conflict. */
   readonly conflicts: number;
+  /** Commits whose content somebody withholds. */
+  readonly holes: number;
   /** Of the log on disk. */
   readonly bytes: number;
 }
@@ -49,31 +56,43 @@ export const statusRoutes: Routes = {
   },
 
   'GET /v1/status': async (context) => json(await readStatus(context)),
-
-  'GET /': () =>
-    text('This is a Tidelog node. To pair with it, give the whole link to `tidelog pair join` on another machine.\n'),
 };
 
 function text(body: string, type = 'text/plain; charset=utf-8'): ApiResponse {
   return { status: 200, headers: { 'content-type': type }, body };
 }
 
-export async function readStatus({ peer, addresses }: Pick<ApiContext, 'peer' | 'addresses'>): Promise<StatusJson> {
+export async function readStatus({
+  peer,
+  addresses,
+  verifier,
+}: Pick<ApiContext, 'peer' | 'addresses' | 'verifier'>): Promise<StatusJson> {
   const { peers, warnings } = peer.status();
+  const verified = await verifier.verified();
   return {
     device: { id: peer.id, name: peer.name },
     addresses: addresses(),
     spaces: peer.spaces.map(spaceStatus),
     peers: [...peers, ...(await absentDevices(peer, new Set(peers.map(({ id }) => id))))],
     pending: peer.pending().length,
-    warnings,
+    warnings: [...warnings, ...verifiedWarnings(verified)],
+    lastVerified: verified.log,
+    lastProvenRestorable: verified.backup?.proven ?? null,
   };
 }
 
+function verifiedWarnings({ log, backup }: Verified): string[] {
+  const texts: string[] = [];
+  if (log && !log.ok) texts.push(`The log is not as it should be: ${log.says}. \`tidelog verify\` says more.`);
+  if (backup && !backup.ok)
+    texts.push(`The backup in ${backup.dir} is not good: ${backup.says}. \`tidelog backup verify\` says more.`);
+  return texts;
+}
+
 function spaceStatus(space: Space): SpaceStatus {
-  const { head, commits, subjects, conflicts, blockBytes } = space.stats();
+  const { head, commits, subjects, conflicts, holes, blockBytes } = space.stats();
   const { hex: id, name, role } = space;
-  return { id, name, epoch: toHex(space.epoch), role, head, commits, subjects, conflicts, bytes: blockBytes };
+  return { id, name, epoch: toHex(space.epoch), role, head, commits, subjects, conflicts, holes, bytes: blockBytes };
 }
 
 /** Members of the default space that are neither connected nor dialled: who comes by itself. */
@@ -81,7 +100,7 @@ async function absentDevices(peer: ApiContext['peer'], present: ReadonlySet<stri
   if (peer.spaces.length === 0) return [];
   const devices = await peer.devices(peer.space());
   return devices
-    .filter(({ id, self, revoked }) => !self && !revoked && !present.has(id))
+    .filter(({ id, self, revoked, recovery }) => !self && !revoked && !recovery && !present.has(id))
     .map(({ id, name, connected, address, lastSeenMs, behind, ahead }) => {
       return { id, name, connected, address, lastSeenMs, behind, ahead, clockSkewMs: null, error: null };
     });

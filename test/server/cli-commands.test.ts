@@ -6,6 +6,7 @@ import { afterAll, expect, test, vi } from 'vitest';
 
 import { runCommand } from '../../server/cli/program.ts';
 import { initDevice } from '../../server/device.ts';
+import { openLmdbStore } from '../../server/lmdb-store.ts';
 import type { Outcome } from '../support/cli.ts';
 import { temporaryFolder } from '../support/node.ts';
 
@@ -88,12 +89,12 @@ test('an error is a sentence and its code; with --json it is an object', async (
   expect(JSON.parse(asJson.stderr)).toEqual({
     error: { code: 'not-found', message: 'There is nothing here. (no resource "missing")', retry: false, detail: {} },
   });
-  expect(errorOf(await tidelogHere(dir, ['set', '~x', 'a=1']))).toEqual([1, 'reserved-subject']);
-  expect(errorOf(await tidelogHere(dir, ['set', 'x'.repeat(1025), 'a=1']))).toEqual([1, 'bad-subject']);
-  expect(errorOf(await tidelogHere(dir, ['set', 'a', 'n=9007199254740993']))).toEqual([1, 'bad-value']);
+  expect(errorOf(await tidelogHere(dir, ['set', '~x', 'a=1']))).toEqual([2, 'reserved-subject']);
+  expect(errorOf(await tidelogHere(dir, ['set', 'x'.repeat(1025), 'a=1']))).toEqual([2, 'bad-subject']);
+  expect(errorOf(await tidelogHere(dir, ['set', 'a', 'n=9007199254740993']))).toEqual([2, 'bad-value']);
   expect(errorOf(await tidelogHere(dir, ['get', 'a', '--space', 'nowhere']))).toEqual([1, 'unknown-space']);
-  expect(errorOf(await tidelogHere(dir, ['devices', 'add', 'AAAA']))).toEqual([1, 'bad-device-id']);
-  expect(errorOf(await tidelogHere(dir, ['pair', 'join', 'http://127.0.0.1:9/#pair=x']))).toEqual([1, 'bad-link']);
+  expect(errorOf(await tidelogHere(dir, ['devices', 'add', 'AAAA']))).toEqual([2, 'bad-device-id']);
+  expect(errorOf(await tidelogHere(dir, ['pair', 'join', 'http://127.0.0.1:9/#pair=x']))).toEqual([2, 'bad-link']);
   expect(errorOf(await tidelogHere(dir, ['pair', 'join', 'http://127.0.0.1:9']))).toEqual([1, 'unreachable']);
 });
 
@@ -159,16 +160,57 @@ test('set, get, unset, ls, rm, history, log: without a node', async () => {
   );
 });
 
-test('doctor says what is fine and what is not', async () => {
+test('a backup is made, verified and restored without a node; one that is not good ends with 1', async () => {
   const dir = await initialised();
-  const findings = await objects(dir, 'doctor');
-  expect(findings).toContainEqual({
-    check: 'node',
-    state: 'warning',
-    says: expect.stringContaining('tidelog start'),
-  });
-  expect(findings).toContainEqual({ check: 'settings', state: 'fine', says: join(dir, 'config.json') });
-  expect(findings.some(({ state }) => state === 'failed')).toBe(false);
+  const backup = join(await folder(), 'backup');
+  expect((await tidelogHere(dir, ['backup', 'create', backup])).stderr).toMatch(/there is no space yet/);
+  await output(dir, 'set', 'note/1', 'title=Milk');
+  expect(await output(dir, 'backup', 'create', backup)).toMatch(/^home: 2 commits, whole/);
+  expect(await output(dir, 'set', 'note/2', 'title=Tea')).toMatch(/stored/);
+  expect(await output(dir, 'backup', 'create', backup)).toMatch(/^home: 1 new commits, 3 in all/);
+  expect(await output(dir, 'backup', 'create', backup)).toMatch(/^home: nothing new, 3 commits/);
+  expect(await output(dir, 'backup', 'verify', backup)).toMatch(
+    /\nhome: 3 commits by 1 device, from [-0-9: ]{19}, good until [-0-9: ]{19}\nIt can be restored\./,
+  );
+  const { lastProvenRestorable } = (await objects(dir, 'status'))[0] as { lastProvenRestorable: unknown };
+  expect(lastProvenRestorable).toMatchObject({ dir: backup });
+  expect(await output(dir, 'verify')).toMatch(/^home: good, 3 commits by 1 device, 2 resources, from /);
+
+  const restored = join(await folder(), 'restored');
+  expect(await output(restored, 'backup', 'restore', backup)).toMatch(/It is a new device.*tidelog devices add/s);
+  expect(await output(restored, 'get', 'note/2')).toBe('title=Tea\n');
+  expect(errorOf(await tidelogHere(restored, ['backup', 'restore', backup]))).toEqual([2, 'bad-argument']);
+
+  const name = (await readdir(backup)).find((file) => file.endsWith('.log'));
+  await writeFile(join(backup, name!), 'x');
+  const bad = await tidelogHere(dir, ['backup', 'verify', backup]);
+  expect(bad.stdout).toMatch(/wrong: .*\.log: at byte 0: this is no copy of a log \[bad-copy\]/);
+  expect(bad.code).toBe(1);
+  const status = (await objects(dir, 'status'))[0] as { warnings: string[]; lastProvenRestorable: unknown };
+  expect(status.warnings).toEqual([expect.stringMatching(/The backup in .* is not good/)]);
+  expect(status.lastProvenRestorable).toEqual(lastProvenRestorable);
+});
+
+test('verify names what is wrong in the live data, keeps it as it is, and ends with 1', async () => {
+  const dir = await initialised();
+  await output(dir, 'set', 'note/1', 'title=Milk');
+  const store = await openLmdbStore(join(dir, 'store'));
+  const rows = await store.scan('state', { gte: new Uint8Array([0]), limit: 100 });
+  const [key, value] = rows.find(([each]) => Buffer.from(each).includes('note/1'))!;
+  const altered = value.map((byte, at) => (at === value.length - 1 ? byte ^ 1 : byte));
+  await store.write([{ table: 'state', key, value: altered }]);
+  await store.close();
+  for (let round = 0; round < 2; round++) {
+    const { code, stdout, stderr } = await tidelogHere(dir, ['verify']);
+    expect(stdout).toMatch(
+      /^home: damaged, .*\n {2}wrong: the resource "note\/1" is another by the log \[data-damaged\]/,
+    );
+    expect(stderr).toMatch(/tidelog backup restore/);
+    expect(code).toBe(1);
+  }
+  const [status] = (await objects(dir, 'status')) as { warnings: string[]; lastVerified: unknown }[];
+  expect(status!.lastVerified).toMatchObject({ ok: false, findings: 1 });
+  expect(status!.warnings).toEqual([expect.stringMatching(/The log is not as it should be: home: the resource/)]);
 });
 
 test('a malformed line stops it with its number; --continue goes on behind what is stored, and leaves out what is still wrong', async () => {
@@ -193,7 +235,7 @@ test('a malformed line stops it with its number; --continue goes on behind what 
 
   // Mended, line 5 is taken.
   await write(line(1), line(2), '{"subject":"s/3","set":{}}', line(4), line(5), line(6));
-  expect(await output(dir, 'import', file, '--continue')).toBe('imported 2 lines in 1 commits\n');
+  expect(await output(dir, 'import', file, '--continue')).toBe('imported 2 lines in 1 commit\n');
   expect(await output(dir, 'export')).toBe(lines(line(1), line(2), line(4), line(5), line(6)));
   expect(await objects(dir, 'log')).toHaveLength(1 + 3);
 });
@@ -208,6 +250,6 @@ test('a line like the one that stopped an import, further on, is not taken for t
   expect(again.stderr).toContain('line 2 is left out');
   expect(again.stderr).not.toContain('line 4 is left out');
   await writeFile(file, lines(line(1), 'broken', line(3), line(4)));
-  expect(await output(dir, 'import', file, '--continue')).toBe('imported 1 lines in 1 commits\n');
+  expect(await output(dir, 'import', file, '--continue')).toBe('imported 1 line in 1 commit\n');
   expect(await output(dir, 'export')).toBe(lines(line(1), line(3), line(4)));
 });

@@ -123,7 +123,7 @@ describe.concurrent('the command line', () => {
     expect(errorOf(await tidelog(dir, ['start', '--port', String(port)]))).toEqual([1, 'port-in-use']);
     taken.close();
     await startNode(dir);
-    expect(errorOf(await tidelog(dir, ['start', '--port', '0']))).toEqual([1, 'data-in-use']);
+    expect(errorOf(await tidelog(dir, ['start', '--port', '0']))).toEqual([1, 'node-runs']);
   });
 
   test('a node that was killed leaves a folder that opens again, with all that it acknowledged', async () => {
@@ -148,7 +148,7 @@ describe.concurrent('import and export', () => {
     expect(await output(dir, 'export')).toBe(text);
     for (const input of [text, gzipSync(text)]) {
       const other = await initialised();
-      expect((await tidelog(other, ['import', '-'], input)).stdout).toBe('imported 3 lines in 1 commits\n');
+      expect((await tidelog(other, ['import', '-'], input)).stdout).toBe('imported 3 lines in 1 commit\n');
       expect(await output(other, 'export')).toBe(text);
     }
     expect(await output(dir, 'export', 's/3')).toBe(lines(line(3, 'é')));

@@ -6,7 +6,7 @@ import { afterEach, expect, test } from 'vitest';
 import type { Transport } from '../../client/transport.ts';
 import { MESSAGE_BYTES_MAX, NOISE_MESSAGE_BYTES, SUBPROTOCOL } from '../../protocol/constants.ts';
 import { TidelogError } from '../../protocol/errors.ts';
-import { startHttpServer, type HttpServer, type HttpServerOptions } from '../../server/http-server.ts';
+import { networkOf, startHttpServer, type HttpServer, type HttpServerOptions } from '../../server/http-server.ts';
 import { REQUEST_BYTES_MAX, json, type ApiRequest, type ApiResponse } from '../../server/http/message.ts';
 import { silentLog } from '../../server/log.ts';
 
@@ -106,6 +106,25 @@ test('without the token, or with another one, nothing but the probes answers', a
   }
   expect((await fetch(`${url}/healthz`)).status).toBe(200);
   expect((await fetch(`${url}/readyz`)).status).toBe(200);
+});
+
+test('who shows neither token nor session keeps no place by a body that never comes', async () => {
+  const { url, port } = await serve();
+  const head = (line: string, ...more: string[]): string[] => [`${line} HTTP/1.1`, 'Host: localhost', ...more];
+  for (const line of ['GET /', 'GET /healthz', 'GET /web/main.js'])
+    expect(await raw(port, head(line, 'Content-Length: 1')), line).toMatch(/^HTTP\/1\.1 413 /);
+  expect(await raw(port, head('POST /healthz', 'Content-Length: 1'))).toMatch(/^HTTP\/1\.1 401 /);
+  expect(await raw(port, head('POST /v1/session', 'Content-Length: 1025'))).toMatch(/^HTTP\/1\.1 413 /);
+  expect(await raw(port, head('POST /v1/session', 'Transfer-Encoding: chunked'))).toMatch(/^HTTP\/1\.1 413 /);
+  // What may have a body is counted for itself.
+  for (let i = 0; i < 300; i++) {
+    const socket = connect(port, '127.0.0.1');
+    socket.on('error', () => {});
+    opened.push({ close: () => socket.destroy() });
+    socket.write(`${head('POST /v1/session', 'Content-Length: 1').join('\r\n')}\r\n\r\n`);
+  }
+  expect(await raw(port, head('POST /v1/session', 'Content-Length: 1'))).toMatch(/^HTTP\/1\.1 429 /);
+  expect((await fetch(`${url}/v1/status`, { headers: withToken() })).status).toBe(200);
 });
 
 test('a Host that is not ours is refused: a rebound name must not reach the node', async () => {
@@ -336,6 +355,45 @@ test('connections are limited in total and by address, and a place that is left 
   const { sync: small } = await serve({ accept, connectionsMax: 1 });
   expect(await dial(small)).not.toBe('refused');
   expect(await dial(small)).toBe('refused');
+});
+
+/** Opens a WebSocket from one of this machine's loopback addresses, and says nothing. Resolves with the status, and with a close frame's code if one comes. */
+async function silent(port: number, localAddress: string): Promise<{ status: string; code: Promise<number> }> {
+  const socket = connect({ port, host: '127.0.0.1', localAddress });
+  opened.push({ close: () => socket.destroy() });
+  socket.on('error', () => {});
+  socket.write(
+    `GET /sync HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: ${SUBPROTOCOL}\r\n\r\n`,
+  );
+  const code = Promise.withResolvers<number>();
+  const status = await new Promise<string>((resolve) => {
+    socket.on('data', (data: Buffer) => {
+      if (data[0] === 0x88) code.resolve(data.readUInt16BE(2));
+      else resolve(data.toString('latin1').split(' ')[1]!);
+    });
+  });
+  return { status, code: code.promise };
+}
+
+test.skipIf(process.platform !== 'linux')(
+  'whoever has several addresses, and says nothing from any, keeps nobody out',
+  async () => {
+    const { port } = await serve({ connectionsMax: 500, connectionsPerAddressMax: 100 });
+    const first = await silent(port, '127.0.0.2');
+    for (let i = 1; i < 32; i++) expect((await silent(port, '127.0.0.2')).status).toBe('101');
+    for (let i = 0; i < 31; i++) expect((await silent(port, '127.0.0.3')).status).toBe('101');
+    // One address has its share and no more.
+    expect((await silent(port, '127.0.0.2')).status).toBe('429');
+    expect((await silent(port, '127.0.0.4')).status).toBe('101');
+    // All places are taken: somebody new gets that of the oldest where there are most.
+    expect((await silent(port, '127.0.0.1')).status).toBe('101');
+    expect(await first.code).toBe(4011);
+  },
+);
+
+test('an IPv6 network counts as one address', () => {
+  expect(networkOf('2001:0db8:0000:0001:0000:0000:0000:0007')).toBe('2001:0db8:0000:0001::/64');
+  expect(networkOf('192.168.1.20')).toBe('192.168.1.20');
 });
 
 test('what a reader does not take is seen, and past the limit the connection is cut', async () => {

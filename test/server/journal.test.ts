@@ -47,8 +47,9 @@ describe('the journal', () => {
     ];
     const journal = await Journal.open(path);
     const { record, ops } = encodeRecord(SECRET, 8, groups);
-    await journal.write(1, 0, encodeRecord(SECRET, 9, [[put('last')]]).record, false);
-    await journal.write(0, 0, record, false);
+    // The region that stands first in the file holds the later one.
+    await journal.write(0, 0, encodeRecord(SECRET, 9, [[put('last')]]).record, false);
+    await journal.write(1, 0, record, false);
     await journal.close();
     expect(ops).toEqual(groups.flat());
     const found = await readJournal(path, SECRET, 0);
@@ -101,8 +102,34 @@ describe('the journal', () => {
       }),
       { numRuns: 50 },
     );
-    await writeFile(path, 'short');
-    expect(await seqsOf()).toEqual([]);
+  });
+
+  test('a record that is damaged, with a later one behind it, is data-damaged: no power cut does that', async () => {
+    const journal = await Journal.open(path);
+    const ends = await writeRecords(journal, [5, 6, 7]);
+    await journal.close();
+    const whole = await readFile(path);
+    for (let at = 0; at < ends[1]!; at++) {
+      const damaged = Buffer.from(whole);
+      damaged[at]! ^= 1 << (at % 8);
+      await writeFile(path, damaged);
+      await expect(readJournal(path, SECRET, 4), `flipped at ${at}`).rejects.toMatchObject({ code: 'data-damaged' });
+    }
+    // Those that the tables have may be in any state.
+    whole.fill(255, 0, ends[1]);
+    await writeFile(path, whole);
+    expect(await seqsOf(7)).toEqual([]);
+  });
+
+  test('of another size than it was made with is data-damaged', async () => {
+    const journal = await Journal.open(path);
+    await writeRecords(journal, [1]);
+    await journal.close();
+    const whole = await readFile(path);
+    for (const length of [0, 10, REGION_BYTES, 2 * REGION_BYTES - 1]) {
+      await writeFile(path, whole.subarray(0, length));
+      await expect(seqsOf(), `${length} bytes`).rejects.toMatchObject({ code: 'data-damaged' });
+    }
   });
 
   describe('of a store', () => {
@@ -240,6 +267,22 @@ describe('the journal', () => {
       return keys;
     }
 
+    test('a removal that is in it alone hides what the tables hold, however it is read', async () => {
+      const tables = new SlowTables();
+      await tables.write([put('a'), put('b'), put('c')]);
+      const store = await openJournaled(tables, path);
+      await beginJournal(store);
+      await store.write([put('b', null)]);
+      expect(tables.get('state', utf8('b'))).toEqual(utf8('b'));
+      expect(await store.get('state', utf8('b'))).toBeUndefined();
+      expect(await store.getMany('state', [utf8('a'), utf8('b')])).toEqual([utf8('a'), undefined]);
+      expect((await store.scan('state', { gte: utf8('a'), lt: utf8('d'), limit: 2 })).map(([key]) => key)).toEqual([
+        utf8('a'),
+        utf8('c'),
+      ]);
+      await store.close();
+    });
+
     test('while one region is on its way to the tables, both are found, and a third waits for it', async () => {
       const tables = new SlowTables();
       const store = await openJournaled(tables, path);
@@ -257,6 +300,9 @@ describe('the journal', () => {
         await write();
         expect(await foundAfterCrash(tables)).toEqual(keys);
         expect((await store.scan('state', { limit: 100 })).map(([key]) => new TextDecoder().decode(key))).toEqual(keys);
+        const named = keys.map((key) => utf8(key));
+        for (const key of named) expect(await store.get('state', key)).toHaveLength(50_000);
+        expect((await store.getMany('state', named)).map((value) => value?.length)).toEqual(keys.map(() => 50_000));
       }
       expect(tables.scan('state', { limit: 100 })).toEqual([]);
       const rest = Array.from({ length: 10 }, write);

@@ -1,4 +1,4 @@
-import { execFile, execFileSync, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm, stat, truncate, writeFile, mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,19 +11,11 @@ import type { Store } from '../../client/store.ts';
 import { utf8 } from '../../protocol/bytes.ts';
 import { openLmdbStore } from '../../server/lmdb-store.ts';
 import { storeContract } from '../contract/store.ts';
+import { has } from '../support/programs.ts';
 import { beginJournal } from '../support/stores.ts';
 
 const child = fileURLToPath(new URL('../support/lmdb-child.ts', import.meta.url));
 const run = promisify(execFile);
-const has = (program: string, ...args: string[]): boolean => {
-  try {
-    execFileSync(program, args, { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-};
-
 storeContract('lmdb', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'tidelog-lmdb-'));
   let store = await openLmdbStore(folder);

@@ -43,6 +43,8 @@ test('status shows the device, its spaces, and where it is reached', async () =>
     peers: [],
     pending: 0,
     warnings: [],
+    lastVerified: null,
+    lastProvenRestorable: null,
   });
   await node.request('PUT', '/v1/resources/a', { body: { v: 1 } });
   expect(await status()).toMatchObject({

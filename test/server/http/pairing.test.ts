@@ -1,6 +1,9 @@
 /** Devices and pairing between real nodes, over HTTP and real connections. */
 import { afterEach, expect, test } from 'vitest';
 
+import { nodeCrypto } from '../../../client/platform/crypto-node.ts';
+import { randomBytes } from '../../../client/platform/random.ts';
+import { formatDeviceId } from '../../../protocol/device-id.ts';
 import { startTestNode, type TestNode } from '../../support/node.ts';
 
 const nodes: TestNode[] = [];
@@ -121,6 +124,25 @@ test('owners rename, change roles and revoke; nobody takes away the last owner',
   await expect
     .poll(async () => ((await call(laptop, 'GET', '/v1/devices')) as { items: Json[] }).items[1]!['connected'])
     .toBe(false);
+});
+
+test('a recovery key is an owner that nobody waits for: no peer, nothing to measure, and trusted with nothing', async () => {
+  const laptop = await start('laptop');
+  await call(laptop, 'PUT', '/v1/resources/a', { v: 1 });
+  const key = nodeCrypto.ed25519KeyPair(randomBytes(32)).public;
+  const id = formatDeviceId(key);
+  const post = (body: Json): Promise<Json> => call(laptop, 'POST', '/v1/devices', { id, name: 'paper', ...body });
+  for (const body of [{ recovery: 'yes' }, { recovery: true }, { recovery: true, role: 'writer' }])
+    expect(await post(body), JSON.stringify(body)).toMatchObject({ status: 400, code: 'bad-request' });
+  expect(await post({ recovery: true, role: 'owner' })).toMatchObject({ id, member: true, space: { name: 'home' } });
+  const { items } = (await call(laptop, 'GET', '/v1/devices')) as { items: Json[] };
+  expect(items).toMatchObject([
+    { name: 'laptop', recovery: false },
+    { name: 'paper', role: 'owner', recovery: true, lastSeenMs: null },
+  ]);
+  expect((await call(laptop, 'GET', '/v1/status'))['peers']).toEqual([]);
+  expect(await (await laptop.request('GET', '/metrics')).text()).not.toContain(id.slice(0, 7));
+  expect(laptop.peer.knownDevices()).toEqual([]);
 });
 
 test('a wrong ID, link, secret or role is refused with its code', async () => {
