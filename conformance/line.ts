@@ -38,6 +38,9 @@ const BATCH_BODY_BYTES = 256 * 1024;
 
 export type Subscription = SubscribeAll | Subscribe;
 
+/** So many times longer than an answer, storing all that was sent may take. */
+const STORING_FACTOR = 6;
+
 export class Line {
   readonly wire: Wire;
   readonly world: World;
@@ -251,7 +254,8 @@ export class Pull {
     }
     if (this.cursor < world.head) this.send(encodeBatch({ chains: [], entries: [] }), { last: world.head });
     if (!this.saidCaughtUp) this.caughtUp();
-    await this.acknowledged();
+    // It may be the whole log, and whoever has just taken a branch out makes its own anew first.
+    await this.acknowledged(this.cursor, wire.patienceMs * STORING_FACTOR);
   }
 
   caughtUp(last = this.cursor, digest = this.line.world.digest()): void {

@@ -45,7 +45,7 @@ export class ServerTarget {
     this.patienceMs = options.patienceMs;
   }
 
-  /** Throws `bad-argument`, `bad-link`, `unreachable`, or a Violation where the node can't even be joined. */
+  /** Throws `bad-argument`, `bad-link`, and `unreachable` also where the node can't even be joined. */
   static async open(options: ServerTargetOptions): Promise<ServerTarget> {
     const { hooks } = options;
     const program = hooks.run === undefined ? null : new Program(hooks.run);
@@ -66,6 +66,8 @@ export class ServerTarget {
       return target;
     } catch (error) {
       await program?.stop('SIGKILL');
+      // Before there is a case that it could fail.
+      if (error instanceof Violation) throw new TidelogError('unreachable', error.message, {}, { cause: error });
       throw error;
     }
   }

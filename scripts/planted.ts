@@ -1,69 +1,51 @@
 /**
- * `npm run planted`: plants each mistake of test/conformance/planted/bugs.ts in a copy of this implementation, and shows which cases of the conformance
- * kit catch it. A bug that its cases don't catch is an error.
+ * `npm run planted`: plants each mistake of test/planted in a copy of this implementation, one at a time, and prints what catches it: a case of the conformance
+ * kit, a seed of the simulation, or a test. One that is not caught is an error.
  *
- *   npm run planted                      all, each with its own cases
+ *   npm run planted                      all
  *   npm run planted -- credit-ignored    these
- *   npm run planted -- --all-cases       with every case that takes less than 5 s: which others fail too?
+ *   npm run planted -- --json            a line of JSON for each, and one for all at the end
+ *   npm run planted -- --list            what there is, and what is to catch it
  */
 import { parseArgs } from 'node:util';
-import { judge } from '../test/conformance/kit.ts';
-import { build } from '../test/conformance/planted/build.ts';
-import { PLANTED_BUGS, type PlantedBug } from '../test/conformance/planted/bugs.ts';
+import { PLANTED_BUGS } from '../test/planted/bugs.ts';
+import { catcherOf, tryOut } from '../test/planted/catch.ts';
+import { describeRun } from '../test/support/run.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { 'all-cases': { type: 'boolean' }, json: { type: 'boolean' }, jobs: { type: 'string', default: '2' } },
+  options: { json: { type: 'boolean' }, list: { type: 'boolean' }, jobs: { type: 'string', default: '2' } },
 });
 const unknown = positionals.filter((name) => !PLANTED_BUGS.some(({ id }) => id === name));
 if (unknown.length > 0) {
   console.error(`no planted bug is named ${unknown.join(', ')}`);
   process.exit(2);
 }
-
-interface Verdict {
-  readonly bug: PlantedBug;
-  readonly failed: readonly string[];
-  readonly missed: readonly string[];
-  readonly seconds: number;
-  readonly note: string;
+const chosen = PLANTED_BUGS.filter(({ id }) => positionals.length === 0 || positionals.includes(id));
+if (values.list) {
+  for (const bug of chosen) console.log(`${bug.id.padEnd(30)} ${catcherOf(bug).padEnd(32)} ${bug.mistake}`);
+  process.exit(0);
 }
 
-async function tryOut(bug: PlantedBug): Promise<Verdict> {
-  const started = performance.now();
-  const copy = await build(bug);
-  try {
-    const flags = values['all-cases'] ? ['--quick'] : ['--only', bug.caughtBy.join(',')];
-    const { results, stderr } = await judge(bug.side, copy.root, [...flags, '--timeout', '3']);
-    const failed = results.filter(({ outcome }) => outcome === 'failed' || outcome === 'warned').map(({ id }) => id);
-    const missed = bug.caughtBy.filter((id) => !failed.includes(id));
-    const seconds = Math.round((performance.now() - started) / 1000);
-    return { bug, failed, missed, seconds, note: results.length === 0 ? (stderr.trim().split('\n').at(-1) ?? '') : '' };
-  } finally {
-    await copy.remove();
-  }
-}
-
-const queue = PLANTED_BUGS.filter(({ id }) => positionals.length === 0 || positionals.includes(id));
-let isFine = true;
+const startedMs = performance.now();
+const queue = [...chosen];
+let caught = 0;
 async function worker(): Promise<void> {
   for (let bug = queue.shift(); bug; bug = queue.shift()) {
-    const { failed, missed, seconds, note } = await tryOut(bug);
-    const isCaught = values['all-cases'] ? failed.length > 0 : missed.length === 0 && bug.caughtBy.length > 0;
-    isFine &&= isCaught;
-    if (values.json) {
+    const beganMs = performance.now();
+    const { isCaught, by } = await tryOut(bug);
+    const seconds = Math.round((performance.now() - beganMs) / 1000);
+    if (isCaught) caught++;
+    const { id, mistake, file } = bug;
+    const catcher = catcherOf(bug);
+    if (values.json) console.log(JSON.stringify({ id, mistake, file, catcher, isCaught, by, seconds }));
+    else
       console.log(
-        JSON.stringify({ id: bug.id, mistake: bug.mistake, side: bug.side, isCaught, failed, missed, seconds }),
+        `${isCaught ? '✓' : '✗ NOT CAUGHT'} ${id.padEnd(30)} ${String(seconds).padStart(3)} s  ${catcher}: ${by}`,
       );
-      continue;
-    }
-    const says = isCaught
-      ? failed.join(' ')
-      : `NOT CAUGHT${missed.length > 0 ? ` by ${missed.join(' ')}` : ''} ${note}`;
-    console.log(
-      `${isCaught ? '✓' : '✗'} ${bug.side.padEnd(6)} ${bug.id.padEnd(28)} ${String(seconds).padStart(3)} s  ${says}`,
-    );
   }
 }
 await Promise.all(Array.from({ length: Number(values.jobs) }, worker));
-process.exitCode = isFine ? 0 : 1;
+const total = { planted: chosen.length, caught, ...describeRun(startedMs) };
+console.log(values.json ? JSON.stringify(total) : `${caught} of ${chosen.length} caught`);
+process.exitCode = caught === chosen.length ? 0 : 1;

@@ -541,12 +541,12 @@ export async function namedOf(
   trial: Trial,
   chain: Uint8Array,
   before: Offer['line'],
-): Promise<{ seq: number; line: Offer['line'] }> {
+): Promise<{ seq: number; id: Uint8Array | null; line: Offer['line'] }> {
   await before.wire.close();
   const line = await trial.line(trial.side === 'server' ? { device: before.wire.device } : {});
   const { from } = (await line.pull()).request;
-  const seq = from.kind === 'vector' ? (from.heads.find((head) => equal(head.chain, chain))?.seq ?? 0) : 0;
-  return { seq, line };
+  const named = from.kind === 'vector' ? from.heads.find((head) => equal(head.chain, chain)) : undefined;
+  return { seq: named?.seq ?? 0, id: named?.id ?? null, line };
 }
 
 const holeCases: readonly Case[] = [

@@ -330,7 +330,7 @@ const body = section('4.4');
 const RULE = {
   first: 'Its first byte is `93`: an array of exactly three.',
   time: '`time` is a count: microseconds since 1970',
-  deps: 'Each of `deps` is `[chain, seq]`: 16 bytes, and an integer from 1.',
+  deps: 'Each of `deps` is `[chain, seq]`: 16 bytes, and an integer from 1; or `[chain, seq, id]`',
   depsOnce: "No chain stands there twice, nor the commit's own.",
   changes: '`changes` has one change or more. Each is `[subject, ops]`.',
   subjectOnce: 'No subject stands there twice.',
@@ -476,7 +476,7 @@ const bodyCases: readonly Case[] = [
   refusedDeps('deps that are nil', RULE.deps, () => null),
   refusedDeps('deps that are a map', RULE.deps, () => ({})),
   refusedDeps('a dep of one', RULE.deps, ({ chain }) => [[chain.id]]),
-  refusedDeps('a dep of three', RULE.deps, (author) => [[author.deps()[0]!.chain, 1, 1]]),
+  refusedDeps('a dep of three whose third is no id', RULE.deps, (author) => [[author.deps()[0]!.chain, 1, 1]]),
   refusedDeps('a dep whose chain has 15 bytes', RULE.deps, (author) => [[author.deps()[0]!.chain.slice(1), 1]]),
   refusedDeps('a dep whose chain has 17 bytes', RULE.deps, () => [[random(17), 1]]),
   refusedDeps('a dep whose chain is a string', RULE.deps, () => [['x'.repeat(16), 1]]),
@@ -641,6 +641,8 @@ const bodyCases: readonly Case[] = [
       expect(deps.length === 0, `its second commit names ${deps.length} chains`);
     },
   },
+  refusedDeps('a dep with an id of 31 bytes', RULE.deps, (author) => [[author.deps()[0]!.chain, 1, random(31)]]),
+  refusedDeps('a dep of four', RULE.deps, (author) => [[author.deps()[0]!.chain, 1, random(32), 1]]),
 ];
 
 export const commitCases: readonly Case[] = [...signedCases, ...chainCases, ...runCases, ...bodyCases];

@@ -4,6 +4,7 @@ import { batchCases } from './batches.ts';
 import { channelCases } from './channel.ts';
 import { commitCases } from './commits.ts';
 import { entryCases } from './entries.ts';
+import { forkCases } from './forks.ts';
 import { hostileCases } from './hostile.ts';
 import { joiningCases } from './joining.ts';
 import { memberCases } from './members.ts';
@@ -23,6 +24,7 @@ const CHAPTERS: readonly (readonly Case[])[] = [
   commitCases,
   entryCases,
   batchCases,
+  forkCases,
   rightCases,
   memberCases,
   mergingCases,

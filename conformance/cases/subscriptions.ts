@@ -193,7 +193,7 @@ const startCases: readonly Case[] = [
   {
     id: '11.3/106',
     title: 'as many subscriptions as a connection may have, and another when one has ended',
-    rule: '`SUBSCRIPTIONS_MAX` (64) open in one direction',
+    rule: '`SUBSCRIPTIONS_MAX` (320) open in one direction',
     async run(trial) {
       const line = await readingLine(trial);
       const heads = line.world.vector();

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Outcome, Side } from '../../conformance/index.ts';
-import { ROOT } from './planted/build.ts';
+import { ROOT } from '../planted/build.ts';
 
 const exec = promisify(execFile);
 
@@ -41,7 +41,7 @@ export async function runKit(args: readonly string[]): Promise<KitRun> {
   return { results, code, stderr };
 }
 
-/** Against the build in `root` (see planted/build.ts), on one of its sides, with all that the kit may ask for. */
+/** Against the build in `root` (see test/planted/build.ts), on one of its sides, with all that the kit may ask for. */
 export async function judge(side: Side, root: string, flags: readonly string[] = []): Promise<KitRun> {
   return side === 'server' ? judgeServer(root, flags) : judgeClient(root, flags);
 }

@@ -43,8 +43,9 @@ describe.skipIf(!isThere)(`the peer in Python${unless}`, () => {
       const peer = `env PYTHONPATH="${FOLDER}" ${PYTHON} -m tidelog --data {data}`;
       const { results, stderr } = await runKit([
         'client',
-        // With TIDELOG_TEST_LONG=1 the hostile ones too, which start the peer twice: three minutes more.
-        ...(IS_LONG ? ['--quick'] : ['--quick', '--no-hostile']),
+        // With TIDELOG_TEST_LONG=1 all chapters, and the hostile cases too, which start the peer twice: four minutes more.
+        '--quick',
+        ...(IS_LONG ? [] : ['--no-hostile', '--only', '5,6,11']),
         '--workers',
         '3',
         '--run',
@@ -63,8 +64,9 @@ describe.skipIf(!isThere)(`the peer in Python${unless}`, () => {
       ).toEqual([]);
       expect(others.filter(({ outcome }) => outcome === 'warned').map(({ id }) => id)).toEqual(['11.4/100']);
       const skipped = others.filter(({ outcome }) => outcome === 'skipped').map(({ id }) => id);
-      expect(skipped.filter((id) => !id.startsWith('12.5/'))).toEqual(['11.3/103']);
-      expect(results.length).toBeGreaterThan(IS_LONG ? 600 : 150);
+      // In any order: some run beside others.
+      expect(new Set(skipped.filter((id) => !id.startsWith('12.5/')))).toEqual(new Set(['6.1/2', '11.3/103']));
+      expect(results.length).toBeGreaterThan(IS_LONG ? 600 : 70);
     },
     TIMEOUT_MS,
   );

@@ -77,9 +77,12 @@ def _deps(time, deps, own_chain):
         _bad("deps")
     out = {}
     for each in deps:
-        if type(each) is not list or len(each) != 2:
+        if type(each) is not list or len(each) not in (2, 3):
             _bad("deps")
-        chain, seq = each
+        # Past a fork the commit is named by its id too. This peer settles no forks, so it only looks at the form.
+        chain, seq, id = each if len(each) == 3 else (*each, None)
+        if len(each) == 3 and (type(id) is not bytes or len(id) != 32):
+            _bad("deps")
         if type(chain) is not bytes or len(chain) != 16 or not is_count(seq) or seq < 1:
             _bad("deps")
         if chain in out or chain == own_chain:

@@ -15,7 +15,7 @@ CODES = {number: code for code, number in CLOSE_CODES.items()}
 
 RETRY = {"timeout", "too-many", "shutting-down", "internal", "cursor-mismatch", "cursor-epoch",
          "cursor-too-old", "cursor-too-new", "pairing-pending", "not-a-member", "data-in-use",
-         "store-full", "store-failed", "unreachable"}  # fmt: skip
+         "store-full", "quota-exceeded", "store-failed", "unreachable"}  # fmt: skip
 
 # There is no ERROR for these: the WebSocket closes with the code alone.
 SILENT = {"bad-handshake", "wrong-device", "self-connect", "bad-frame", "message-too-large"}

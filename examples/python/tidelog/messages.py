@@ -8,6 +8,7 @@ from .values import BadValue, decode, encode, is_count, is_name, is_subject
 
 HELLO, HEARTBEAT, SUBSCRIBE_ALL, SUBSCRIBE, BATCH, CAUGHT_UP = 1, 2, 3, 5, 7, 9
 ACK, UNSUBSCRIBE, UNSUBSCRIBED, PAIR, PAIRED, REFUSED, ERROR = 11, 13, 15, 17, 19, 21, 23
+FORK = 24  # of a known form, and then ignored: this peer settles no forks
 
 CREDIT_DEFAULT, CREDIT_MIN, CREDIT_MAX = 4_194_304, 2_097_152, 1_073_741_824
 VECTOR_CHAINS_MAX = 20_000
@@ -114,6 +115,10 @@ def _invite(value):
     _bytes(8)(value[0]), _bytes(32)(value[1])
 
 
+def _proof(value):
+    need(type(value) is bytes and 1 <= len(value) <= 131_072)
+
+
 def _data(value):
     need(type(value) is bytes)
 
@@ -136,6 +141,7 @@ FORMS = {
     PAIRED: (_bytes(32), _name, _role),
     REFUSED: (_fault,),
     ERROR: (_fault,),
+    FORK: (_bytes(32), _proof),
 }
 
 

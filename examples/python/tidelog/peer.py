@@ -14,7 +14,7 @@ from .push import Push, begin
 
 AGENT = "tidelog-python/1"
 HEARTBEAT_S = 15
-SUBSCRIPTIONS_MAX = 64
+SUBSCRIPTIONS_MAX = 320
 
 
 class Session:

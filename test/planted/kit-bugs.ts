@@ -2,31 +2,9 @@
  * Mistakes that implementations make, as patches of our own, and the cases of the conformance kit that catch each. They show that the kit can
  * fail: a case that passes with its rule broken checks nothing.
  */
-import type { Side } from '../../../conformance/index.ts';
+import type { KitBug } from './bug.ts';
 
-interface Edit {
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-}
-
-export interface PlantedBug {
-  readonly id: string;
-  /** What a developer did, in a sentence. */
-  readonly mistake: string;
-  /** Where the kit meets it. */
-  readonly side: Side;
-  readonly file: string;
-  /** Stands in the file exactly once. */
-  readonly find: string;
-  readonly replace: string;
-  /** More of the same mistake, where it takes more than one edit. */
-  readonly also?: readonly Edit[];
-  /** Cases that fail because of it. */
-  readonly caughtBy: readonly string[];
-}
-
-export const PLANTED_BUGS: readonly PlantedBug[] = [
+export const KIT_BUGS: readonly KitBug[] = [
   // ---- cursors and streams
   {
     id: 'cursor-inclusive',
@@ -285,7 +263,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     mistake: 'A commit is taken before what its author had seen.',
     side: 'server',
     file: 'client/replica/admit.ts',
-    find: 'if (!other || other.seq < seq) {',
+    find: 'if ((other?.seq ?? 0) < upTo) {',
     replace: 'if (!other) continue; if (other.seq < 0) {',
     caughtBy: ['5/55'],
   },
@@ -387,7 +365,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     mistake: 'Of several role changes that with the latest time is taken, whatever had seen what.',
     side: 'server',
     file: 'protocol/membership.ts',
-    find: '({ fact }) => !lasts.some(({ fact: other }) => other !== fact && seenBy(other, fact.chain) >= fact.seq),',
+    find: '({ fact }) => !lasts.some(({ fact: other }) => other !== fact && surelySeenBy(other, fact.chain) >= fact.seq),',
     replace: '() => true,',
     caughtBy: ['7.3/100'],
   },
@@ -433,8 +411,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     mistake: 'Own commits name nothing that their author had seen.',
     side: 'server',
     file: 'client/replica/admit.ts',
-    find: 'if (other !== chain && other.seq > chain.saw(other.number)) deps.push({ chain: other.id, seq: other.seq });',
-    replace: '',
+    find: 'if (other !== chain) deps.push(...depOn(view, chain, other));',
+    replace: 'if (deps.length > 0) deps.push(...depOn(view, chain, other));',
     caughtBy: ['4.4/73'],
   },
   // ---- messages and the session
@@ -537,5 +515,35 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     find: 'const wrong = invite.wrong + 1;',
     replace: 'const wrong = invite.wrong;',
     caughtBy: ['13.5/9'],
+  },
+
+  // ---- forks
+  {
+    id: 'fork-larger-kept',
+    mistake: 'Of two branches that with the larger id is kept.',
+    side: 'server',
+    file: 'client/replica/known-forks.ts',
+    find: '({ seq, prev, kept }) => seq === commit.seq && equal(prev, commit.prev) && compare(kept, commit.id) < 0',
+    replace:
+      '({ seq, prev, dropped }) => seq === commit.seq && equal(prev, commit.prev) && compare(dropped, commit.id) > 0',
+    caughtBy: ['6.1/1'],
+  },
+  {
+    id: 'fork-not-dropped',
+    mistake: 'A proof is kept and told, and the branch that it drops stays.',
+    side: 'server',
+    file: 'client/replica/known-forks.ts',
+    find: 'if (id !== null && before !== null && this.isDropped(',
+    replace: 'if (id !== null && before === null && this.isDropped(',
+    caughtBy: ['6.1/2'],
+  },
+  {
+    id: 'fork-unverified',
+    mistake: "The signatures in a fork's proof are believed.",
+    side: 'client',
+    file: 'protocol/fork.ts',
+    find: 'if (!verifyWithCheckedKey(crypto, device, signed, commit.signature))',
+    replace: 'if (verifyWithCheckedKey.length === 0 && !signed)',
+    caughtBy: ['11.14/6'],
   },
 ];
