@@ -1,0 +1,77 @@
+/** The system's Chromium, driven by playwright-core, and the pages that it opens. Where there is none, tests skip and say so. */
+import { existsSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { delimiter, join } from 'node:path';
+import { build, type BuildOptions } from 'esbuild';
+import { chromium, type Browser, type BrowserContext } from 'playwright-core';
+import { BROWSER_BUNDLE } from '../../scripts/build-browser.ts';
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
+
+/** null where there is none. `CHROMIUM_PATH` names another. */
+export const chromiumPath: string | null =
+  process.env['CHROMIUM_PATH'] ??
+  (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .flatMap((folder) => NAMES.map((name) => join(folder, name)))
+    .find((path) => existsSync(path)) ??
+  null;
+
+if (chromiumPath === null) process.stderr.write(`skipped: no ${NAMES.join(', ')} on the PATH, and no CHROMIUM_PATH\n`);
+
+/** A LAN address is no secure context: without WebCrypto, Web Locks, and a say in whether storage persists. Leads to this machine. */
+export const INSECURE_HOST = '10.77.77.77';
+
+const LAUNCH = {
+  executablePath: chromiumPath!,
+  headless: true,
+  args: ['--no-sandbox', '--disable-dev-shm-usage', `--host-resolver-rules=MAP ${INSECURE_HOST} 127.0.0.1`],
+  chromiumSandbox: false,
+};
+
+/** A browser that stores nothing beyond its end. */
+export function launchChromium(): Promise<Browser> {
+  return chromium.launch(LAUNCH);
+}
+
+/** A browser with a profile of its own in `folder`: what it stores outlives it. */
+export function openChromium(folder: string): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(folder, LAUNCH);
+}
+
+export interface PageServer {
+  /** Of a page with `script` as its module, under either name. */
+  readonly url: string;
+  readonly insecureUrl: string;
+  close(): Promise<void>;
+}
+
+/** Bundles a script of test/browser/page/, or what esbuild is told to, and serves a page that runs it. */
+export async function servePage(script: string | BuildOptions): Promise<PageServer> {
+  const { outputFiles } = await build({
+    ...BROWSER_BUNDLE,
+    ...(typeof script === 'string' ? { entryPoints: [`test/browser/page/${script}`] } : script),
+    write: false,
+    minify: false,
+  });
+  const source = outputFiles![0]!.text;
+  const server: Server = createServer((request, response) => {
+    const isScript = request.url === '/page.js';
+    response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html');
+    response.end(
+      isScript ? source : '<!doctype html><title>test</title><script type="module" src="/page.js"></script>',
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    insecureUrl: `http://${INSECURE_HOST}:${port}/`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
