@@ -17,6 +17,8 @@ export interface Sizes {
   readonly runs: number;
   readonly liveWrites: number;
   readonly localWrites: number;
+  /** Before the writes that are counted, one at a time: a node runs for weeks, and V8 is done with its code after some thousands. */
+  readonly warmUp: number;
   /** Of an absence. */
   readonly missed: number;
   /** The sender's memory with few and with many commits. */

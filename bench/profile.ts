@@ -25,6 +25,8 @@ import { runProgram, tidelog, writeNdjson, withFolder } from './support.ts';
 import { Together } from './together.ts';
 
 const SAMPLE_US = 200;
+/** Writes before those that are looked at; V8 is done with its code after some thousands. */
+const WARM_UP = 4000;
 
 /** What a work gives to be profiled. */
 interface Worked {
@@ -123,7 +125,7 @@ async function coldSync(lab: Lab, commits: number, perCommit: number, role: 'wri
 
 async function writes(lab: Lab, commits: number, atOnce: number): Promise<Worked> {
   const folder = lab.path('profile');
-  const local = await runProgram<Local>('local', [lab.path('local'), commits, atOnce], profiling(folder));
+  const local = await runProgram<Local>('local', [lab.path('local'), commits, atOnce, WARM_UP], profiling(folder));
   return {
     title: `Local writes, ${atOnce === 1 ? 'one' : atOnce} at a time`,
     unit: 'commit',
@@ -163,7 +165,7 @@ async function live(lab: Lab): Promise<Worked> {
   const [writer, follower] = [lab.path('writer-profile'), lab.path('follower-profile')];
   const both = await Together.start(lab, dataDir, { writer: profiling(writer), follower: profiling(follower) });
   // What is compiled by then isn't compiled in the window.
-  await both.live(count / 2);
+  await both.live(WARM_UP);
   const fromMs = sharedNowMs();
   await both.live(count);
   const toMs = sharedNowMs();

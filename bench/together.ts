@@ -72,7 +72,7 @@ export class Together {
 }
 
 /** p50 of what is left when the first tenth, in which code is still being compiled, is put aside. */
-export function settled(values: readonly number[]): number[] {
+function settled(values: readonly number[]): number[] {
   return values.slice(Math.floor(values.length / 10));
 }
 

@@ -1,7 +1,9 @@
 /**
  * Local writes through the library into LMDB, each awaited to be on the disk.
  *
- *   node bench/programs/local.ts FOLDER COUNT AT_ONCE
+ *   node bench/programs/local.ts FOLDER COUNT AT_ONCE [WARM_UP]
+ *
+ * WARM_UP writes, one at a time, aren't counted.
  */
 import { mkdir } from 'node:fs/promises';
 import { open } from '../../client/node.ts';
@@ -16,13 +18,14 @@ export interface Local {
   readonly cpuSeconds: number;
 }
 
-const [folder, count, atOnce] = process.argv.slice(2);
-if (!folder || !count || !atOnce) throw new Error('usage: local.ts FOLDER COUNT AT_ONCE');
+const [folder, count, atOnce, warmUp = '0'] = process.argv.slice(2);
+if (!folder || !count || !atOnce) throw new Error('usage: local.ts FOLDER COUNT AT_ONCE [WARM_UP]');
 await mkdir(folder, { recursive: true });
 const db = await open({ store: await openLmdbStore(folder), name: 'local' });
 await db.set('first', { made: true }).stored;
-const commits = [...makeCommits(Number(count), 1)];
+const commits = [...makeCommits(Number(warmUp) + Number(count), 1)];
 let next = 0;
+while (next < Number(warmUp)) await db.space.commit(commits[next++]!).stored;
 const writer = async (): Promise<void> => {
   while (next < commits.length) await db.space.commit(commits[next++]!).stored;
 };

@@ -11,17 +11,19 @@ const AT_ONCE = 64;
 export const localRow: Row = {
   name: 'local',
   async run(lab) {
-    const { localWrites, runs } = lab.sizes;
+    const { localWrites, warmUp, runs } = lab.sizes;
     const appends: number[] = [];
     const inPlace: number[] = [];
+    const newlyStarted: number[] = [];
     const single: number[] = [];
     const many: number[] = [];
     for (let i = 0; i < runs; i++) {
       const rates = await fsyncRates(lab.folder, localWrites);
       appends.push(rateOf(rates.appendMs));
       inPlace.push(rateOf(rates.inPlaceMs));
-      single.push(await writeRate(lab, localWrites, 1));
-      many.push(await writeRate(lab, localWrites * 20, AT_ONCE));
+      newlyStarted.push(await writeRate(lab, warmUp, 1, 0));
+      single.push(await writeRate(lab, localWrites, 1, warmUp));
+      many.push(await writeRate(lab, localWrites * 20, AT_ONCE, warmUp));
     }
     const floor = { what: 'append of 200 bytes with fsync', value: median(appends) };
     return [
@@ -36,6 +38,11 @@ export const localRow: Row = {
         ratioTarget: 0.8,
       },
       {
+        what: `local writes, one at a time, the first ${warmUp.toLocaleString('en')} of a new process`,
+        value: median(newlyStarted),
+        unit: 'commits/s',
+      },
+      {
         what: `local writes, ${AT_ONCE} at a time`,
         value: median(many),
         unit: 'commits/s',
@@ -48,8 +55,8 @@ export const localRow: Row = {
   },
 };
 
-async function writeRate(lab: Lab, count: number, atOnce: number): Promise<number> {
-  return count / (await runProgram<Local>('local', [lab.path('local'), count, atOnce])).seconds;
+async function writeRate(lab: Lab, count: number, atOnce: number, warmUp: number): Promise<number> {
+  return count / (await runProgram<Local>('local', [lab.path('local'), count, atOnce, warmUp])).seconds;
 }
 
 async function imports(lab: Lab): Promise<Figure[]> {
