@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { CASES } from '../../conformance/index.ts';
-import { PLANTED_BUGS } from '../conformance/planted/bugs.ts';
+import { KIT_BUGS } from '../planted/kit-bugs.ts';
 
 const page = readFileSync(new URL('../../docs/PROTOCOL.md', import.meta.url), 'utf8');
 
@@ -47,7 +47,7 @@ describe('docs/CONFORMANCE.md', () => {
   }
 
   test('lists the planted bugs, and the cases that catch them', () => {
-    const rows = PLANTED_BUGS.map(
+    const rows = KIT_BUGS.map(
       ({ side, mistake, caughtBy }) => `| ${side} | ${mistake} | ${caughtBy.map((id) => `\`${id}\``).join(' ')} |`,
     );
     const wanted = ['| side | the mistake | caught by |', '| --- | --- | --- |', ...rows].join('\n');
@@ -64,7 +64,7 @@ describe('docs/CONFORMANCE.md', () => {
 
   test('names cases that there are', () => {
     const ids = new Set<string>(CASES.map(({ id }) => id));
-    for (const { id, caughtBy } of PLANTED_BUGS) {
+    for (const { id, caughtBy } of KIT_BUGS) {
       expect(caughtBy.length, id).toBeGreaterThan(0);
       for (const each of caughtBy) expect(ids.has(each), `${id}: ${each}`).toBe(true);
     }

@@ -6,10 +6,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { commitRoutes } from '../../server/http/commits.ts';
 import { configRoutes } from '../../server/http/config.ts';
 import { deviceRoutes } from '../../server/http/devices.ts';
+import { forkRoutes } from '../../server/http/forks.ts';
+import { healthRoutes } from '../../server/http/health.ts';
+import { logRoutes } from '../../server/http/log.ts';
+import { pageRoutes } from '../../server/http/page.ts';
 import { pairingRoutes } from '../../server/http/pairing.ts';
 import { resourceRoutes } from '../../server/http/resources.ts';
+import { sessionRoutes } from '../../server/http/session.ts';
 import { statusRoutes } from '../../server/http/status.ts';
 import { transferRoutes } from '../../server/http/transfer.ts';
+import { verifyRoutes } from '../../server/http/verify.ts';
 import { startTestNode, type TestNode } from '../support/node.ts';
 
 const document = await readFile(join(dirname(fileURLToPath(import.meta.url)), '../../docs/HTTP.md'), 'utf8');
@@ -19,10 +25,16 @@ test('the table names every route, and no other', () => {
     commitRoutes,
     configRoutes,
     deviceRoutes,
+    forkRoutes,
+    healthRoutes,
+    logRoutes,
+    pageRoutes,
     pairingRoutes,
     resourceRoutes,
+    sessionRoutes,
     statusRoutes,
     transferRoutes,
+    verifyRoutes,
   ];
   const inCode = families.flatMap((family) => Object.keys(family)).toSorted();
   const inTable = [...document.matchAll(/^\| `([A-Z]+ \/[^`]*)`/gm)].map((match) => match[1]!).toSorted();

@@ -10,6 +10,7 @@ import { MemoryStore } from '../../client/memory-store.ts';
 import { nodeCrypto as crypto } from '../../client/platform/crypto-node.ts';
 import { admitBatch } from '../../client/replica/admit.ts';
 import { View } from '../../client/replica/view.ts';
+import { readWords, wordsOf } from '../../client/recovery-words.ts';
 import { authenticate } from '../../protocol/authenticate.ts';
 import { decodeBatch, encodeBatch } from '../../protocol/batch.ts';
 import { decodeBody, encodeBody, hashBody } from '../../protocol/body.ts';
@@ -240,6 +241,19 @@ test('example: device ID', () => {
       'check characters': parts.map((part) => part[13]).join(' '),
       'device ID': id,
       'short form': shortDeviceId(key),
+    };
+  });
+});
+
+test('example: recovery key', () => {
+  expectExample('recovery key', (get) => {
+    const seed = hex(get('seed'));
+    const words = wordsOf(seed);
+    expect(readWords(`${get('words 1 to 12')} ${get('words 13 to 24')}`)).toEqual(seed);
+    return {
+      'words 1 to 12': words.slice(0, 12).join(' '),
+      'words 13 to 24': words.slice(12).join(' '),
+      'device ID': formatDeviceId(crypto.ed25519KeyPair(seed).public),
     };
   });
 });

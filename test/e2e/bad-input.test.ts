@@ -2,6 +2,7 @@
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
@@ -19,11 +20,11 @@ test('a device ID with a typo, and one that is none', async () => {
   const groups = id.split('-');
   groups[2] = groups[2]!.replace(/^./, (letter) => (letter === 'A' ? 'B' : 'A'));
   const typo = failure(await laptop.try('devices', 'add', groups.join('-'), '--json'));
-  expect(typo).toMatchObject({ exit: 1, code: 'bad-device-id' });
+  expect(typo).toMatchObject({ exit: 2, code: 'bad-device-id' });
   // It says where to look.
   expect(typo.message).toMatch(/group/);
   expect(failure(await laptop.try('devices', 'add', 'phone', '--json'))).toMatchObject({
-    exit: 1,
+    exit: 2,
     code: 'bad-device-id',
   });
   // Without its dashes and in lower case it is still right.
@@ -37,7 +38,8 @@ describe('a pairing link', () => {
     const wrong = encodePairLink(nodeCrypto, { ...decodePairLink(nodeCrypto, link), secret: new Uint8Array(16) });
     const refuses = async (given: string, code: string, says: RegExp): Promise<void> => {
       const refused = failure(await pi.try('pair', 'join', given, '--json'));
-      expect(refused).toMatchObject({ exit: 1, code });
+      // What is no link at all was mistyped.
+      expect(refused).toMatchObject({ exit: code === 'bad-link' ? 2 : 1, code });
       expect(refused.message).toMatch(says);
     };
     await refuses(wrong, 'invite-wrong-secret', /Copy the whole link again/);
@@ -88,8 +90,8 @@ describe('starting', () => {
   test('twice in one data folder: the second is refused, the first goes on', async () => {
     const device = await lab.start('laptop');
     const refused = failure(await device.try('start', '--port', '0', '--json'));
-    expect(refused).toMatchObject({ exit: 1, code: 'data-in-use' });
-    expect(refused.message).toMatch(/Stop it, or let this command talk to it/);
+    expect(refused).toMatchObject({ exit: 1, code: 'node-runs' });
+    expect(refused.message).toContain(device.url);
     await device.run('set', 'note/1', 'title=Milk');
   });
 
@@ -134,8 +136,20 @@ test('a command that is misused is 2, in words for a person where --json is not 
     code: 'bad-argument',
   });
   expect((await device.try('pair', 'dance')).code).toBe(2);
+  for (const misused of [['dance'], ['ls', '--limt', '3'], ['help', 'dance']])
+    expect(failure(await device.try(...misused, '--json'))).toMatchObject({ exit: 2, code: 'bad-argument' });
   expect((await device.try('start', '--port', '70000')).code).toBe(2);
+  expect(failure(await device.try('pair', 'approve', 'nobody', '--json')).message).toContain('`tidelog pair pending`');
+  expect(failure(await device.try('open', '--json'))).toMatchObject({ exit: 1, code: 'no-node' });
+  expect(failure(await device.try('import', tmpdir(), '--json')).message).toContain('is a folder');
+  expect(failure(await device.try('import', 'not-here', '--json')).message).toContain('there is no such file');
+  await device.run('set', 'note/1', 'title=Milk');
+  for (const [subject, key] of [
+    ['note/2', 'title'],
+    ['note/1', 'titel'],
+  ] as const)
+    expect(failure(await device.try('unset', subject, key, '--json'))).toMatchObject({ exit: 1, code: 'not-found' });
   const { code, stdout, stderr } = await device.try('set', '~devices/me', 'role=owner');
-  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
   expect(stderr).toMatch(/^tidelog: Subjects that begin with ~ .* \[reserved-subject\]\n$/);
 });

@@ -93,18 +93,15 @@ describe('tidelog demo', () => {
     await expectNothingLeft(folder, urlsOf(steps));
   });
 
-  test('told in plain lines when piped, without colours, in less than 15 s', async () => {
-    const startMs = performance.now();
+  test('told in plain lines when piped, without colours', async () => {
     const { child, folder } = await startDemo();
     const [text, stderr] = await Promise.all([textOf(child.stdout!), textOf(child.stderr!), once(child, 'close')]);
-    expect(performance.now() - startMs).toBeLessThan(15_000);
     expect(child.exitCode, stderr).toBe(0);
     expect(text).not.toContain('\u001b');
     for (const part of ['Both show the digits', 'phone   offline', 'the same conflict', 'byte for byte', 'is removed'])
       expect(text).toContain(part);
-    // How to open each node.
-    expect(text.match(/http:\/\/127\.0\.0\.1:\d+ {2}token [\w-]{32,}/g)).toHaveLength(3);
-    expect(text.match(/--data \S+(laptop|phone|pi) ls/g)).toHaveLength(3);
+    // How to open each node is of no use once they are stopped, and their tokens belong in nobody's files.
+    expect(text).not.toMatch(/token|--data/);
     await expectNothingLeft(folder, []);
   });
 

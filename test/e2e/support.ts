@@ -99,6 +99,11 @@ export class Device {
     return this.#lab.run([...args, '--data', this.dataDir]);
   }
 
+  /** With text on its standard input. */
+  tryWith(input: string, ...args: string[]): Promise<Ran> {
+    return this.#lab.run([...args, '--data', this.dataDir], input);
+  }
+
   async request(method: string, path: string, body?: unknown): Promise<Response> {
     const token = (await readFile(join(this.dataDir, 'token'), 'utf8')).trim();
     return fetch(this.url + path, {
@@ -181,10 +186,10 @@ export class Lab {
     return folder;
   }
 
-  /** A device with its key and name, whose node does not run. */
-  async device(name: string): Promise<Device> {
+  /** A device with its key and name, whose node does not run; or only a place for one. */
+  async device(name: string, { init = true } = {}): Promise<Device> {
     const device = new Device(this, name, join(await this.folder(), name), await freePort());
-    await initDevice(device.dataDir, name);
+    if (init) await initDevice(device.dataDir, name);
     return device;
   }
 
@@ -204,8 +209,10 @@ export class Lab {
     return child;
   }
 
-  async run(args: readonly string[]): Promise<Ran> {
-    const child = this.spawn(args);
+  async run(args: readonly string[], input?: string): Promise<Ran> {
+    const child = this.spawn(args, { input: input !== undefined });
+    // A command that has no use for it may end before it is written.
+    child.stdin?.on('error', () => {}).end(input);
     const [stdout, stderr] = await Promise.all([textOf(child.stdout!), textOf(child.stderr!), once(child, 'close')]);
     return { code: child.exitCode, stdout, stderr };
   }
@@ -301,19 +308,6 @@ function redirected(link: string, port: number): string {
   return encodePairLink(nodeCrypto, { ...decodePairLink(nodeCrypto, link), addresses: [`http://127.0.0.1:${port}`] });
 }
 
-/** Waits without fixed sleeps: looks again and again, up to a deadline. */
-export async function eventually(
-  holds: () => boolean | Promise<boolean>,
-  what: string,
-  timeoutMs = 20_000,
-): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`in vain: ${what}`);
-    await sleep(10);
-  }
-}
-
 /** Exit code, error code and sentence of a command that failed with --json. */
 export function failure({ code, stderr }: Ran): { exit: number | null; code: string; message: string } {
   const last = stderr.trim().split('\n').at(-1) ?? '';
@@ -326,3 +320,5 @@ export async function textOf(stream: NodeJS.ReadableStream): Promise<string> {
   for await (const chunk of stream) text += String(chunk);
   return text;
 }
+
+export { eventually } from '../support/eventually.ts';
