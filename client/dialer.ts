@@ -73,6 +73,8 @@ class Target {
   readonly #aborter = new AbortController();
   #pauseMs = PAUSE_FIRST_MS;
   #cancelPause: (() => void) | null = null;
+  /** Woken while an attempt was under way, which may have begun before there was a network. */
+  #isWoken = false;
   #openedMs = 0;
 
   constructor(url: string, platform: Platform, open: (url: string, signal: AbortSignal) => Promise<Connection>) {
@@ -87,6 +89,7 @@ class Target {
 
   async #try(): Promise<void> {
     this.#cancelPause = null;
+    this.#isWoken = false;
     try {
       this.connection = await this.#open(this.url, this.#aborter.signal);
       this.#openedMs = this.#platform.nowMs();
@@ -96,6 +99,7 @@ class Target {
     }
     // It may have ended while the promise was on its way.
     if (this.connection.closed) this.ended(this.connection, this.error);
+    else this.#isWoken = false;
   }
 
   ended(connection: Connection, error: TidelogError | null): void {
@@ -108,6 +112,10 @@ class Target {
   #failed(error: TidelogError | null): void {
     this.error = error;
     if (this.#aborter.signal.aborted || this.#cancelPause) return;
+    if (this.#isWoken) {
+      void this.#try();
+      return;
+    }
     const isHopeless = error !== null && !error.retry;
     const pauseMs = isHopeless ? PAUSE_HOPELESS_MS : this.#pauseMs;
     this.#pauseMs = Math.min(PAUSE_MAX_MS, this.#pauseMs * 2);
@@ -117,9 +125,13 @@ class Target {
   }
 
   wake(): void {
-    if (!this.#cancelPause) return;
-    this.#cancelPause();
+    if (this.connection) return;
     this.#pauseMs = PAUSE_FIRST_MS;
+    if (!this.#cancelPause) {
+      this.#isWoken = true;
+      return;
+    }
+    this.#cancelPause();
     void this.#try();
   }
 
