@@ -55,10 +55,16 @@ async function expectAgreement(...members: Member[]): Promise<void> {
   for (const { peer, store } of members) {
     expect(await dump(peer), peer.name).toEqual(lines);
     const space = peer.space();
-    const before = { state: await contents(store, 'state', 'conflicts'), stats: space.stats() };
-    await space.rebuild();
-    expect(await contents(store, 'state', 'conflicts'), peer.name).toEqual(before.state);
-    expect(space.stats(), peer.name).toEqual(before.stats);
+    const look = async () => ({ stats: space.stats(), state: await contents(store, 'state', 'conflicts') });
+    let before: Awaited<ReturnType<typeof look>>;
+    let after: typeof before;
+    // What a revoked device has sent may still arrive, void, as an entry of the log that changes nothing else.
+    do {
+      before = await look();
+      await space.rebuild();
+      after = await look();
+    } while (after.stats.head !== before.stats.head);
+    expect(after, peer.name).toEqual(before);
   }
 }
 
