@@ -144,11 +144,10 @@ export class Exchange {
 
   #noteUnderway(device: Uint8Array, work: Promise<unknown>): void {
     const hex = toHex(device);
-    const settled = work
-      .catch(() => {})
-      .then(() => {
-        if (this.#underway.get(hex) === settled) this.#underway.delete(hex);
-      });
+    // With what was there before: behind a line that broke the last is given up at once, while those before it are still being written.
+    const settled = Promise.allSettled([this.#underway.get(hex), work]).then(() => {
+      if (this.#underway.get(hex) === settled) this.#underway.delete(hex);
+    });
     this.#underway.set(hex, settled);
   }
 

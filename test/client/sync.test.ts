@@ -279,6 +279,42 @@ describe('resuming', () => {
     expect(phone.peer.counters.duplicates).toBe(0);
   });
 
+  test('nor where what waits behind that was given up, because the line went down while the next was still read', async () => {
+    const store = new WrappedStore(new MemoryStore());
+    const laptop = await network.add('laptop');
+    let reading: PromiseWithResolvers<null> | null = null;
+    const phone = await network.add('phone', {
+      store,
+      platform: { reader: { expect() {}, read: () => reading?.promise ?? null } },
+    });
+    const home = await laptop.peer.homeSpace();
+    await pair(laptop, phone);
+    const [looking, disk] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    store.beforeRead = (table) => (table === 'cursors' ? looking.promise : undefined);
+    store.beforeWrite = (ops) => (ops.some(({ table }) => table === 'blocks') ? disk.promise : undefined);
+    const { counters } = phone.peer;
+    const nextBatch = async (subject: string): Promise<void> => {
+      const before = counters.batchesIn;
+      await home.set(subject, { v: 1 }).stored;
+      await eventually(() => counters.batchesIn > before, `${subject} has come`);
+    };
+    await nextBatch('the first of a write');
+    await nextBatch('waits behind it');
+    reading = Promise.withResolvers();
+    await nextBatch('is still read');
+    network.cut();
+    await eventually(() => phone.peer.connections().length === 0, 'it knows that the line is down');
+    reading.resolve(null);
+    reading = null;
+    looking.resolve();
+    const connecting = phone.peer.connect(laptop.url);
+    for (let i = 0; i < 200; i++) await turn();
+    disk.resolve();
+    await (await connecting).caughtUp();
+    await eventuallySame([laptop, phone]);
+    expect(counters.duplicates).toBe(0);
+  });
+
   test('a large log is synced cold, cut in the middle, and goes on where it was', async () => {
     const laptop = await network.add('laptop');
     const home = await laptop.peer.homeSpace();

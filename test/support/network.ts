@@ -9,6 +9,10 @@ import type { Store } from '../../client/store.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { TidelogError } from '../../protocol/errors.ts';
 import type { Filter } from '../../protocol/messages.ts';
+import { lateStore } from './stores.ts';
+
+/** TIDELOG_TEST_LATE_STORE=1: every peer's store that a test doesn't bring itself answers late. */
+const isLate = process.env['TIDELOG_TEST_LATE_STORE'] === '1';
 
 export interface Member {
   readonly peer: Peer;
@@ -40,7 +44,7 @@ export class Network {
   async add(name: string, options: AddOptions = {}): Promise<Member> {
     const platform = this.platform();
     const url = `http://${name}`;
-    const store = options.store ?? new MemoryStore();
+    const store = options.store ?? (isLate ? lateStore(new MemoryStore()) : new MemoryStore());
     const events: PeerEvent[] = [];
     const keys = platform.crypto.ed25519KeyPair(options.seed ?? platform.random(32));
     const peer = await Peer.open({

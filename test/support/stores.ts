@@ -44,6 +44,19 @@ export class WrappedStore implements Store {
   async close(): Promise<void> {}
 }
 
+/** Answers late, and never equally late, as IndexedDB does: whoever takes it for granted that a read is answered at once fails over it. */
+export function lateStore(inner: Store): Store {
+  const store = new WrappedStore(inner);
+  const wait = async (turnsMax: number): Promise<void> => {
+    for (let turns = Math.floor(Math.random() * turnsMax); turns > 0; turns--)
+      await new Promise((resolve) => setImmediate(resolve));
+  };
+  store.beforeRead = () => wait(20);
+  store.beforeWrite = () => wait(40);
+  store.afterWrite = () => wait(20);
+  return store;
+}
+
 /** Everything in some tables, as text. */
 export async function contents(store: Store, ...tables: readonly Table[]): Promise<string[]> {
   const rows: string[] = [];
