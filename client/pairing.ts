@@ -120,12 +120,8 @@ export class Pairing {
     const { platform, spaces, invites, isKnown, onEvent } = this.#context;
     const { deviceId, device, digits, address } = connection;
     if (pair.invite === null) {
-      if (isKnown(device)) {
-        // Approved while it was away.
-        const [space] = spaces.of(device);
-        if (space)
-          return connection.answerPaired({ space: space.id, spaceName: space.name, role: space.roleOf(device)! });
-      }
+      const role = isKnown(device) ? await this.#storedRole(device) : null;
+      if (role) return connection.answerPaired(role);
       const pending: PendingDevice = {
         id: deviceId,
         device: device.slice(),
@@ -152,6 +148,7 @@ export class Pairing {
         deviceId,
       );
       const space = spaces.find(invite.space);
+      if (isAgain) await space.settled();
       const before = isAgain ? space.roleOf(device) : null;
       const role = before ?? invite.role;
       if (before === null) await this.#letIn(space, device, pair.name, role);
@@ -167,6 +164,16 @@ export class Pairing {
       if (!(thrown instanceof TidelogError)) throw thrown;
       connection.refuse(thrown);
     }
+  }
+
+  /** Where a device was let in while it was away. Whoever is told so is a member on the disk, and not only about to be. */
+  async #storedRole(device: Uint8Array): Promise<Omit<Paired, 'type'> | null> {
+    for (const space of this.#context.spaces.of(device)) {
+      await space.settled();
+      const role = space.roleOf(device);
+      if (role !== null) return { space: space.id, spaceName: space.name, role };
+    }
+    return null;
   }
 
   async #letIn(space: Space, device: Uint8Array, name: string, role: Role): Promise<void> {

@@ -1,6 +1,7 @@
 /** Two devices that come to trust each other: by a link, by a person's approval, by their IDs. And those who don't get in. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { MemoryStore } from '../../client/memory-store.ts';
+import type { Store } from '../../client/store.ts';
 import type { PeerEvent } from '../../client/events.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { DEVICES_PREFIX, INVITE_LIFE_MS } from '../../protocol/constants.ts';
@@ -9,9 +10,14 @@ import { decodePairLink, encodePairLink, pairProof, type PairInvite } from '../.
 import { collect, dump, eventually, eventuallySame, Network, pair, type Member } from '../support/network.ts';
 import { bytesOf, crypto, withCode } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
+import { WrappedStore } from '../support/stores.ts';
 
 let network = new Network();
+/** What a test has a disk wait for; in any case open when it ends, or nothing could be closed. */
+let disk = Promise.withResolvers<void>();
 afterEach(async () => {
+  disk.resolve();
+  disk = Promise.withResolvers();
   await network.close();
   network = new Network();
 });
@@ -20,6 +26,16 @@ async function twoDevices(): Promise<{ laptop: Member; phone: Member }> {
   const laptop = await network.add('laptop');
   await (await laptop.peer.homeSpace()).set('note', { title: 'Milk' }).stored;
   return { laptop, phone: await network.add('phone') };
+}
+
+async function laptopWith<S extends Store>(store: S): Promise<{ laptop: Member; phone: Member; store: S }> {
+  const laptop = await network.add('laptop', { store });
+  await (await laptop.peer.homeSpace()).set('note', { title: 'Milk' }).stored;
+  return { laptop, phone: await network.add('phone'), store };
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 async function linkTo(laptop: Member, role: Role = 'writer', addresses = [laptop.url]): Promise<string> {
@@ -268,6 +284,55 @@ describe('a link', () => {
     await synced;
     expect(await dump(phone.peer)).toEqual(await dump(laptop.peer));
   });
+
+  test('lets in by another line, unapproved, who lost the first while it was let in', async () => {
+    const { laptop, phone, store } = await laptopWith(new WrappedStore(new MemoryStore()));
+    const link = await linkTo(laptop);
+    store.beforeWrite = () => (stateOf(laptop, link) === 'used' ? disk.promise : undefined);
+    const joining = phone.peer.join(link);
+    joining.catch(() => {});
+    await eventually(() => stateOf(laptop, link) === 'used', 'it is used');
+    network.cut();
+    await expect(joining).rejects.toEqual(withCode('unreachable'));
+    let isPending = false;
+    const asking = phone.peer.ask(laptop.url, { onPending: () => (isPending = true) });
+    await eventually(() => isPending, 'it waits for a person');
+    disk.resolve();
+    await (
+      await asking
+    ).synced;
+    expect(laptop.peer.pending()).toEqual([]);
+    expect(await dump(phone.peer)).toEqual(await dump(laptop.peer));
+  });
+
+  test.each(['with the link', 'without'])(
+    'says that a device is let in once that is on the disk, also to one that asks again %s',
+    async (how) => {
+      const { laptop, phone, store } = await laptopWith(new WrappedStore(new MemoryStore()));
+      const link = await linkTo(laptop);
+      const begun = Promise.withResolvers<void>();
+      store.beforeWrite = (ops) => {
+        if (!ops.some(({ table }) => table === 'blocks')) return;
+        begun.resolve();
+        return disk.promise;
+      };
+      const joining = phone.peer.join(link);
+      joining.catch(() => {});
+      await begun.promise;
+      network.cut();
+      await expect(joining).rejects.toEqual(withCode('unreachable'));
+      let isAnswered = false;
+      const asking = how === 'without' ? phone.peer.ask(laptop.url) : phone.peer.join(link);
+      void asking.then(() => (isAnswered = true));
+      for (let i = 0; i < 200; i++) await turn();
+      expect(isAnswered).toBe(false);
+      disk.resolve();
+      await (
+        await asking
+      ).synced;
+      expect(await dump(phone.peer)).toEqual(await dump(laptop.peer));
+    },
+  );
 
   test('whose joining is given up', async () => {
     const { laptop, phone } = await twoDevices();
