@@ -141,7 +141,8 @@ export class Tabs implements SharedStore {
   }
 
   async catchUp(): Promise<void> {
-    if (!this.leads) await this.#refresh();
+    // One that has just taken the lead has not read yet what was written before.
+    if (!this.#isReady) await this.#refresh();
   }
 
   acked(space: string, device: Uint8Array, position: number, epoch: Uint8Array): void {

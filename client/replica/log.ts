@@ -83,13 +83,8 @@ export class Log {
     const found = this.#store.scan('blockIndex', range);
     const blocks = (found instanceof Promise ? await found : found).map(placed);
     const { shared } = this.#store;
-    if (
-      shared &&
-      !shared.leads &&
-      blocks.length < limit &&
-      blocks.at(-1)?.last !== storedHead &&
-      number === this.#view.number
-    ) {
+    // Also in a tab that leads: it may have begun to, or have read what it lacked, since the scan began.
+    if (shared && blocks.length < limit && blocks.at(-1)?.last !== storedHead && number === this.#view.number) {
       // Another has merged the last of them with what it wrote after what is known here: they aren't among those that end below.
       await shared.catchUp();
       // Where nothing was written, it isn't that: the end of the log is missing on the disk, and would be the next time.

@@ -47,11 +47,11 @@ export async function ofOneLog<T>(view: View, epoch: Uint8Array, read: () => Pro
 
 /**
  * Does the log still have this number, under which its rows stand? They go once it has another: what isn't there under this one may be there under that. A tab
- * that follows may not have heard of it; it asks the disk.
+ * that follows, or has just begun to lead, may not have heard of it; it asks the disk.
  */
 export function isStillNumber(store: Store, view: View, number: number): MaybePromise<boolean> {
   const { shared } = store;
-  return !shared || shared.leads || view.number !== number ? view.number === number : isOnDisk();
+  return !shared || view.number !== number ? view.number === number : isOnDisk();
 
   async function isOnDisk(): Promise<boolean> {
     const record = await store.get('spaces', view.recordKey);

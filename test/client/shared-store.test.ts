@@ -179,6 +179,17 @@ test('no line is opened in a tab that has given the lead away while it dialled',
   expect((await laptop.peer.connect(phone.url)).closed).toBe(false);
 });
 
+test('a log is read whole in a tab that takes the lead while it reads, behind what another has merged', async () => {
+  const { leader, follower } = await twoTabs();
+  const { head } = follower.peer.space();
+  for (let i = 0; i < 100; i++) await leader.peer.space().set('a', { i }).stored;
+  follower.store.beforeRead = (table) => {
+    if (table === 'blockIndex') follower.store.shared.leads = true;
+  };
+  expect(follower.peer.space().head).toBe(head);
+  expect((await collect(follower.peer.space().log())).length).toBe(leader.peer.space().head);
+});
+
 test('a log whose last block is missing does not keep a tab that follows reading for ever', async () => {
   const { inner, follower } = await twoTabs();
   let refreshes = 0;

@@ -130,3 +130,20 @@ test('a tab that is reading what another wrote has the lead only once that is re
     [true, true],
   ]);
 });
+
+test('a tab that has taken the lead and not yet read what was written before has not caught up', async () => {
+  const [begun, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const reader = tab(new Store(), `behind ${Math.random()}`, () => {
+    begun.resolve();
+    return gate.promise;
+  });
+  const taken = reader.take();
+  await begun.promise;
+  expect(reader.leads).toBe(true);
+  let isCaughtUp = false;
+  const caughtUp = reader.catchUp().then(() => (isCaughtUp = true));
+  await sleep(50);
+  expect(isCaughtUp).toBe(false);
+  gate.resolve();
+  await Promise.all([taken, caughtUp]);
+});
