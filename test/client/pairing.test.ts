@@ -288,7 +288,8 @@ describe('a link', () => {
   test('lets in by another line, unapproved, who lost the first while it was let in', async () => {
     const { laptop, phone, store } = await laptopWith(new WrappedStore(new MemoryStore()));
     const link = await linkTo(laptop);
-    store.beforeWrite = () => (stateOf(laptop, link) === 'used' ? disk.promise : undefined);
+    const { promise: ready } = disk;
+    store.beforeWrite = () => (stateOf(laptop, link) === 'used' ? ready : undefined);
     const joining = phone.peer.join(link);
     joining.catch(() => {});
     await eventually(() => stateOf(laptop, link) === 'used', 'it is used');
@@ -311,10 +312,11 @@ describe('a link', () => {
       const { laptop, phone, store } = await laptopWith(new WrappedStore(new MemoryStore()));
       const link = await linkTo(laptop);
       const begun = Promise.withResolvers<void>();
+      const { promise: ready } = disk;
       store.beforeWrite = (ops) => {
         if (!ops.some(({ table }) => table === 'blocks')) return;
         begun.resolve();
-        return disk.promise;
+        return ready;
       };
       const joining = phone.peer.join(link);
       joining.catch(() => {});
