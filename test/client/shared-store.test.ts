@@ -292,7 +292,7 @@ describe('beside a revocation on its way to the disk', () => {
     };
     const onProgress = (_: string, done: number, total: number): void => void (isDue ||= done === total);
     const audit = receiver.space.audit({ onProgress });
-    await Promise.race([audit, sleep(200)]);
+    await Promise.race([audit, reached.promise.then(() => sleep(200))]);
     gate.resolve();
     expect(await given).toBe(outcome === 'written' ? null : 'store-failed');
     expect((await audit).findings).toEqual([]);
