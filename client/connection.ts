@@ -116,7 +116,7 @@ export class Connection {
   constructor(
     host: ConnectionHost,
     transport: Transport,
-    options: { initiator: boolean; intent: Intent; expectedDevice?: Uint8Array | undefined },
+    options: { initiator: boolean; intent: Intent; expectedDevices?: readonly Uint8Array[] | undefined },
   ) {
     const { platform, keys, noiseKeys } = host;
     this.#host = host;
@@ -133,7 +133,7 @@ export class Connection {
       random: platform.random,
       deviceKeys: keys,
       noiseKeys,
-      expectedDevice: options.expectedDevice,
+      expectedDevice: options.expectedDevices,
     });
     this.#arrivals = new Inbox(platform, (bytes) => this.#onBytes(bytes));
     const hostOfHalves = this.#makeHost();

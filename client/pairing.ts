@@ -297,7 +297,7 @@ export class Pairing {
     const abort = (): void => connection?.close(new TidelogError('aborted'));
     connection = await lines.open(address, intent, {
       ...(signal && { signal }),
-      ...(link && { expectedDevice: link.device }),
+      ...(link && { expectedDevices: [link.device] }),
     });
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();

@@ -360,6 +360,23 @@ describe('a link', () => {
     expect(stateOf(laptop, link)).toBe('used');
   });
 
+  // Which of two lines in opposite directions stays is decided by the keys: both ways round.
+  test.each(['phone', 'tablet', 'watch', 'd'])('lets in a device that the inviter has dialled: %s', async (name) => {
+    const laptop = await network.add('laptop', { seed: bytesOf('laptop', 32) });
+    const phone = await network.add('phone', { seed: bytesOf(name, 32) });
+    await laptop.peer.homeSpace();
+    await pair(laptop, phone);
+    phone.peer.undial(laptop.url);
+    network.cut();
+    await eventually(() => laptop.peer.connections().length === 0, 'the line is down');
+    await laptop.peer.connect(phone.url);
+    const work = await laptop.peer.createSpace('work');
+    const { link } = await laptop.peer.invite(work, { role: 'writer', addresses: [laptop.url] });
+    const { space, synced } = await phone.peer.join(link);
+    await synced;
+    expect(space.name).toBe('work');
+  });
+
   test('whose joining is given up', async () => {
     const { laptop, phone } = await twoDevices();
     const link = await linkTo(laptop);
