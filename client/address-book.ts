@@ -1,5 +1,6 @@
 /** Other devices as this peer knows them, whatever space they are in: what they call themselves, where they were reached, whether a person trusts them. */
 import { toHex } from '../protocol/bytes.ts';
+import { InTurn } from './in-turn.ts';
 import { held, type Store } from './store.ts';
 import { decodePeer, encodePeer, type PeerRecord } from './tables.ts';
 
@@ -10,7 +11,10 @@ const DEVICES_MAX = 100_000;
 
 export class AddressBook {
   readonly #store: Store;
+  /** As it is on the disk: whom a write made trusted that failed isn't. */
   readonly #byDevice = new Map<string, { device: Uint8Array; record: PeerRecord }>();
+  /** Device (hex) → its changes: each rests on those before it. */
+  readonly #changing = new Map<string, InTurn>();
 
   private constructor(store: Store) {
     this.#store = store;
@@ -41,14 +45,19 @@ export class AddressBook {
     change: Partial<Omit<PeerRecord, 'addresses'>> & { address?: string | null },
   ): Promise<void> {
     const { address, ...rest } = change;
-    await held(this.#store, async () => {
-      const before = this.get(device);
+    const hex = toHex(device);
+    const key = device.slice();
+    const write = async (): Promise<void> => {
+      const before = this.get(key);
       const addresses = address
         ? [address, ...before.addresses.filter((other) => other !== address)].slice(0, ADDRESSES_MAX)
         : before.addresses;
       const record: PeerRecord = { ...before, ...rest, addresses };
-      this.#byDevice.set(toHex(device), { device: device.slice(), record });
-      await this.#store.write([{ table: 'peers', key: device, value: encodePeer(record) }]);
-    });
+      await this.#store.write([{ table: 'peers', key, value: encodePeer(record) }]);
+      this.#byDevice.set(hex, { device: key, record });
+    };
+    const inTurn = this.#changing.get(hex) ?? new InTurn();
+    this.#changing.set(hex, inTurn);
+    await inTurn.run(() => held(this.#store, write));
   }
 }

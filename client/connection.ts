@@ -101,7 +101,7 @@ export class Connection {
   readonly #following: Following;
   readonly #followers: Followers;
   /** Spaces (hex) that our last HELLO named. */
-  #offered: ReadonlySet<string> = new Set();
+  #offered = new Set<string>();
   /** Spaces (hex) of which they were told all forks that were known then. */
   readonly #toldForksOf = new Set<string>();
   readonly #progress = new Signal();
@@ -116,7 +116,7 @@ export class Connection {
   constructor(
     host: ConnectionHost,
     transport: Transport,
-    options: { initiator: boolean; intent: Intent; expectedDevice?: Uint8Array | undefined },
+    options: { initiator: boolean; intent: Intent; expectedDevices?: readonly Uint8Array[] | undefined },
   ) {
     const { platform, keys, noiseKeys } = host;
     this.#host = host;
@@ -133,7 +133,7 @@ export class Connection {
       random: platform.random,
       deviceKeys: keys,
       noiseKeys,
-      expectedDevice: options.expectedDevice,
+      expectedDevice: options.expectedDevices,
     });
     this.#arrivals = new Inbox(platform, (bytes) => this.#onBytes(bytes));
     const hostOfHalves = this.#makeHost();
@@ -235,14 +235,22 @@ export class Connection {
     await this.#progress.until(isDone, signal);
   }
 
-  /** Resolves once we have all that they have, in every space that we follow there; throws what ended the connection, and `quota-exceeded`. */
+  /**
+   * Resolves once we have all that they have, in every space that we follow there; throws what ended the connection, `quota-exceeded`, and why they
+   * refuse to be followed.
+   */
   async caughtUp(options: { space?: Space; signal?: AbortSignal } = {}): Promise<void> {
     const isDone = (): boolean => {
       if (this.#closed) throw this.#error ?? new TidelogError('closed');
       if (options.space && this.#following.isFull(options.space.hex)) throw new TidelogError('quota-exceeded');
-      if (options.space) return this.hasCaughtUp(options.space);
+      if (options.space) {
+        const refusal = this.#following.refusal(options.space.hex);
+        if (refusal && !this.hasCaughtUp(options.space)) throw refusal;
+        return this.hasCaughtUp(options.space);
+      }
       if (this.isFull) throw new TidelogError('quota-exceeded');
       const followed = [...this.#session.incoming.values()].map(({ space }) => toHex(space));
+      if (followed.length === 0 && this.#following.anyRefusal) throw this.#following.anyRefusal;
       return followed.length > 0 && followed.every((hex) => this.#following.hasCaughtUp(hex));
     };
     await this.#progress.until(isDone, options.signal);
@@ -450,6 +458,8 @@ export class Connection {
     }
     if (space.roleOf(this.device) === null) {
       this.#followers.refuse(space);
+      // Let in again, it is to hear of that.
+      this.#offered.delete(space.hex);
       return;
     }
     if (this.#session.saidHello && !this.#offered.has(space.hex)) this.greet();

@@ -25,7 +25,7 @@ export interface Ingested {
   readonly duplicates: number;
 }
 
-/** How often a device is asked for all of a chain that seems to have forked, before another sign of it. */
+/** How often a device is asked for all of a chain that seems to have forked, before another sign of it; or for holes, without an answer. */
 const INQUIRIES = 8;
 /** Between two claims that our chain goes further than we know. */
 const CLAIM_PAUSE_MS = 10 * 60_000;
@@ -42,8 +42,8 @@ export class Exchange {
   readonly #suspects = new Map<string, Map<string, number>>();
   /** The same of those whose chains it sends from the beginning, so that where they leave ours is seen. */
   readonly #inquiries = new Map<string, ReadonlySet<string>>();
-  /** Device (hex) → how many holes there were when it was last asked for them. */
-  readonly #askedForHoles = new Map<string, number>();
+  /** Device (hex) → how many holes there were when it was last asked for them, and how often it is asked again if the line ends before it has answered. */
+  readonly #askedForHoles = new Map<string, { readonly holes: number; times: number }>();
   /** Device (hex) → settles when the last that the writer was handed for it is on disk, or refused: a batch, or a cursor. */
   readonly #underway = new Map<string, Promise<unknown>>();
   /**
@@ -257,13 +257,24 @@ export class Exchange {
     return heads.length > VECTOR_CHAINS_MAX ? { kind: 'all' } : { kind: 'vector', heads };
   }
 
-  /** Once for each device and number of holes: one that can't fill them would send the rest of the chain again at every connection. */
+  /**
+   * Until it has answered, once for each device and number of holes: one that can't fill them would send the rest of the chain again at every connection.
+   */
   #asksForHoles(device: Uint8Array): boolean {
     const hex = toHex(device);
     const holes = this.#view.holes.size;
-    if (this.#askedForHoles.get(hex) === holes) return false;
-    this.#askedForHoles.set(hex, holes);
+    const before = this.#askedForHoles.get(hex);
+    const asked = before?.holes === holes ? before : { holes, times: INQUIRIES };
+    if (asked.times === 0) return false;
+    asked.times--;
+    this.#askedForHoles.set(hex, asked);
     return true;
+  }
+
+  /** It has sent all that it was asked for. */
+  answered(device: Uint8Array): void {
+    const asked = this.#askedForHoles.get(toHex(device));
+    if (asked) asked.times = 0;
   }
 
   /**

@@ -91,6 +91,8 @@ export class Followers {
       if (!(thrown instanceof TidelogError)) throw thrown;
       // A fork isn't theirs alone to answer for: they are told, and ask for what shows it.
       if (ERRORS[thrown.code].close !== null && thrown.code !== 'fork') throw thrown;
+      // Ours, and it passes: a subscription that ends stays ended, and a line that ends is tried again.
+      if (thrown.code === 'store-full' || thrown.code === 'store-failed') throw thrown;
       if (this.#opening.get(subscription) !== effect) return;
       this.#host.dispatch({ type: 'rejected', subscription, error: thrown, nowMs });
     }

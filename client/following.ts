@@ -5,7 +5,7 @@
 import { equal, toHex } from '../protocol/bytes.ts';
 import { BATCH_DATA_BYTES_MAX, CREDIT_BYTES_DEFAULT } from '../protocol/constants.ts';
 import { TidelogError } from '../protocol/errors.ts';
-import type { BatchMessage, Hello, SpaceState, StartsFrom } from '../protocol/messages.ts';
+import { errorOf, type BatchMessage, type Hello, type SpaceState, type StartsFrom } from '../protocol/messages.ts';
 import type { Effect, SessionEvent } from '../protocol/session.ts';
 import { countRefusal, type Counters } from './counters.ts';
 import type { Ingested } from './exchange.ts';
@@ -57,14 +57,16 @@ export class Following {
   #ingestingRawBytes = 0;
   /** Resolves when the last batch that came was handed to the writer, or refused. */
   #handed: Promise<void> = Promise.resolve();
-  /** The last batch with entries: those behind it are acknowledged after it. */
-  #lastIngested: Promise<unknown> = Promise.resolve();
+  /** The last batch with entries of each space: those of it that come behind are acknowledged after it. Spaces are written each by itself. */
+  readonly #lastIngested = new Map<Space, Promise<unknown>>();
   /** Broken once a batch was refused: none behind it is taken. */
   readonly #line = { isBroken: false };
   /** Spaces (hex) that we follow there, or are about to. */
   readonly #followed = new Set<string>();
   /** Spaces (hex) where a cursor was refused and the vector took its place. */
   readonly #refusedCursor = new Set<string>();
+  /** Space (hex) → why they don't let us follow it any more; until we try again. */
+  readonly #refused = new Map<string, TidelogError>();
   /** Space (hex) → the last that they said of their log. */
   readonly heads = new Map<string, SpaceState>();
   /** Spaces (hex) whose cursor is being noted. */
@@ -93,6 +95,16 @@ export class Following {
 
   hasCaughtUp(hex: string): boolean {
     return this.#caughtUp.has(hex);
+  }
+
+  /** Why nothing more comes of a space, nor will while they don't greet again; null where it may. */
+  refusal(hex: string): TidelogError | null {
+    return this.#refused.get(hex) ?? null;
+  }
+
+  /** Of any that they refused, why. */
+  get anyRefusal(): TidelogError | null {
+    return this.#refused.values().next().value ?? null;
   }
 
   onGreeted({ spaces, time }: Hello): Promise<void> {
@@ -144,6 +156,7 @@ export class Following {
   }
 
   async #follow(space: Space, epoch: Uint8Array, instead: StartsFrom | null): Promise<void> {
+    this.#refused.delete(space.hex);
     const from = instead ?? (await space.startsFrom(this.#host.device(), epoch));
     if (this.#host.closed()) return;
     const request = { space: space.id, from, filter: space.filter, live: true, credit: CREDIT_BYTES_DEFAULT };
@@ -218,7 +231,7 @@ export class Following {
       } else {
         // It only says that they passed over what we have: nothing to store, and no fsync for every echo of a write of ours. The cursor on disk
         // stays behind, and a resume goes by the vector until the next CAUGHT_UP or heartbeat.
-        await this.#lastIngested;
+        await this.#lastIngested.get(space);
       }
     } finally {
       this.#ingestingRawBytes -= message.rawBytes;
@@ -252,7 +265,7 @@ export class Following {
       if (!epoch) throw new Error('a batch came from a space that was never offered');
       if (incoming.isEmpty) return null;
       const done = space.ingest(incoming, message, { device: this.#host.device(), epoch, line: this.#line });
-      this.#lastIngested = done;
+      this.#lastIngested.set(space, done);
       return { done };
     } catch (thrown) {
       this.#line.isBroken = true;
@@ -267,6 +280,7 @@ export class Following {
     const offered = space && this.heads.get(space.hex);
     if (!space || !offered) return;
     this.heads.set(space.hex, { ...offered, head: last, digest });
+    space.answered(this.#host.device());
     this.#note(space, { ...offered, head: last, digest });
     this.#caughtUp.add(space.hex);
     this.#host.progressed();
@@ -280,6 +294,9 @@ export class Following {
     // What follows it begins anew, and would be followed a second time once there is room.
     this.#full.delete(space.hex);
     countRefusal(this.#host.counters, fault.code);
+    // Who waits for what comes of it is told, unless it is tried another way below.
+    this.#refused.set(space.hex, errorOf(fault));
+    this.#host.progressed();
     // What they can't serve they won't on this connection, however often they greet.
     if (fault.code === 'bad-request') return;
     this.#followed.delete(space.hex);

@@ -9,6 +9,7 @@ import { TidelogError } from '../protocol/errors.ts';
 import type { Role } from '../protocol/membership.ts';
 import { decodeTrusted, encode } from '../protocol/msgpack.ts';
 import { pairProof } from '../protocol/pair-link.ts';
+import { InTurn } from './in-turn.ts';
 import { held, type Store } from './store.ts';
 
 export type InviteState = 'open' | 'used' | 'expired' | 'dead' | 'cancelled';
@@ -47,7 +48,9 @@ export class Invites {
   readonly #random: RandomBytes;
   readonly #store: Store;
   readonly #nowMs: () => number;
+  /** As they are on the disk. */
   readonly #byId = new Map<string, InviteRecord>();
+  readonly #changing = new InTurn();
 
   private constructor(crypto: Crypto, random: RandomBytes, store: Store, nowMs: () => number) {
     this.#crypto = crypto;
@@ -74,7 +77,7 @@ export class Invites {
       throw new TidelogError('bad-argument', 'an invite lives between one second and 30 days');
     }
     // What is in memory is read anew when the lead comes back to a tab, and would be without one that is on its way to the disk.
-    return held(this.#store, async () => {
+    return this.#inTurn(async () => {
       await this.#forget();
       if (this.#byId.size >= INVITES_MAX) throw new TidelogError('too-many', 'invites');
       const invite: InviteRecord = {
@@ -101,7 +104,7 @@ export class Invites {
   }
 
   cancel(id: string): Promise<void> {
-    return held(this.#store, async () => {
+    return this.#inTurn(async () => {
       const invite = this.#byId.get(id);
       if (!invite) throw new TidelogError('invite-unknown');
       await this.#save({ ...invite, state: 'cancelled' });
@@ -119,7 +122,7 @@ export class Invites {
     joiner: Uint8Array,
     joinerId: string,
   ): Promise<Redeemed> {
-    return held(this.#store, async () => {
+    return this.#inTurn(async () => {
       const invite = this.#byId.get(toHex(id));
       if (!invite || invite.state === 'cancelled') throw new TidelogError('invite-unknown');
       const isRight = equalConstantTime(proof, pairProof(this.#crypto, invite.secret, handshakeHash, joiner));
@@ -141,16 +144,21 @@ export class Invites {
     });
   }
 
+  /** One after the other: each rests on what those before it have made of an invite, and on the disk that may be nothing. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#changing.run(() => held(this.#store, work));
+  }
+
   async #save(invite: InviteRecord): Promise<void> {
-    this.#byId.set(invite.id, invite);
     await this.#store.write([{ table: 'meta', key: inviteKey(invite.id), value: encode(invite) }]);
+    this.#byId.set(invite.id, invite);
   }
 
   async #forget(): Promise<void> {
     const old = [...this.#byId.values()].filter(({ expiresMs }) => this.#nowMs() > expiresMs + REMEMBERED_MS);
     if (old.length === 0) return;
-    for (const { id } of old) this.#byId.delete(id);
     await this.#store.write(old.map(({ id }) => ({ table: 'meta', key: inviteKey(id), value: null })));
+    for (const { id } of old) this.#byId.delete(id);
   }
 }
 

@@ -24,9 +24,10 @@ export class Lines {
   readonly #events: LinesEvents;
   readonly #connections = new Set<Connection>();
   readonly #dialer: Dialer;
+  /** Who answered at an address. */
   readonly #deviceByUrl = new Map<string, Uint8Array>();
-  /** Who must answer at an address: the device that it was noted for. */
-  readonly #expectedByUrl = new Map<string, Uint8Array>();
+  /** Who may answer at an address: the devices that it was noted for. More than one where a device was set up anew, or another has its address by now. */
+  readonly #expectedByUrl = new Map<string, Uint8Array[]>();
   /** Device (hex) → settles when the connection that is being made to it has greeted, or failed. */
   readonly #greetings = new Map<string, Promise<void>>();
   #closed = false;
@@ -41,8 +42,8 @@ export class Lines {
     this.#book = book;
     this.#events = events;
     this.#dialer = new Dialer(host.platform, (url, signal) => {
-      const expectedDevice = this.#expectedByUrl.get(url);
-      return this.open(url, { kind: 'sync' }, { signal, ...(expectedDevice && { expectedDevice }) });
+      const expectedDevices = this.#expectedByUrl.get(url);
+      return this.open(url, { kind: 'sync' }, { signal, ...(expectedDevices && { expectedDevices }) });
     });
   }
 
@@ -68,7 +69,13 @@ export class Lines {
 
   /** What is being dialled, and which device was found there. */
   dials(): (Dial & { readonly device: Uint8Array | null })[] {
-    return this.#dialer.list().map((dial) => ({ ...dial, device: this.#deviceByUrl.get(dial.url) ?? null }));
+    return this.#dialer.list().map((dial) => ({ ...dial, device: this.#deviceAt(dial.url) }));
+  }
+
+  /** Who answered there, or else the only one that it was noted for. */
+  #deviceAt(url: string): Uint8Array | null {
+    const [expected, ...others] = this.#expectedByUrl.get(url) ?? [];
+    return this.#deviceByUrl.get(url) ?? (others.length === 0 ? (expected ?? null) : null);
   }
 
   // ---- opening them
@@ -82,12 +89,12 @@ export class Lines {
   async open(
     url: string,
     intent: Intent,
-    options: { signal?: AbortSignal; expectedDevice?: Uint8Array },
+    options: { signal?: AbortSignal; expectedDevices?: readonly Uint8Array[] },
   ): Promise<Connection> {
     if (this.#closed) throw new TidelogError('closed');
-    const { signal, expectedDevice } = options;
+    const { signal, expectedDevices } = options;
     signal?.throwIfAborted();
-    const known = this.#deviceByUrl.get(url);
+    const known = this.#deviceAt(url);
     // Also one that is still pairing: another beside it would take its place.
     const existing = known && intent.kind === 'sync' ? this.#lineTo(known) : null;
     if (existing) return existing;
@@ -103,11 +110,15 @@ export class Lines {
       signal?.throwIfAborted();
       throw this.#closed ? new TidelogError('closed') : linesElsewhere();
     }
-    const connection = this.#start(transport, { initiator: true, intent, expectedDevice });
+    // A line that the other opened might be the one to stay, and this one be closed before it has asked to be let in.
+    if (intent.kind === 'pair') for (const device of expectedDevices ?? []) this.#lineTo(device)?.close();
+    const connection = this.#start(transport, { initiator: true, intent, expectedDevices });
     if (intent.kind === 'pair') return connection;
     const greeted = this.#greetedOrOther(connection, url, signal);
     if (known) this.#noteGreeting(known, greeted);
     const opened = await greeted;
+    // Whoever the address was noted for: a person has asked for this one.
+    this.#expectAt(url, connection.device);
     await this.#book.update(connection.device, {
       address: url,
       name: connection.remote?.name ?? '',
@@ -121,6 +132,8 @@ export class Lines {
     this.#connections.add(connection);
     this.#host.counters.connectionsOpened++;
     connection.start();
+    // Nobody would tick it, nor end it.
+    if (this.#closed) connection.close(new TidelogError('shutting-down'));
     return connection;
   }
 
@@ -158,6 +171,12 @@ export class Lines {
     }
   }
 
+  /** Where only some are. An attempt that is under way expects it too. */
+  #expectAt(url: string, device: Uint8Array): void {
+    const expected = this.#expectedByUrl.get(url);
+    if (expected && !expected.some((other) => equal(other, device))) expected.push(device);
+  }
+
   // ---- keeping them
 
   /**
@@ -167,14 +186,15 @@ export class Lines {
   keep(url: string, device: Uint8Array | null = null): void {
     if (this.#isPaused) return;
     if (device) {
-      this.#deviceByUrl.set(url, device);
-      this.#expectedByUrl.set(url, device);
+      if (!this.#expectedByUrl.has(url)) this.#expectedByUrl.set(url, []);
+      this.#expectAt(url, device);
     }
     this.#dialer.keep(url);
   }
 
   drop(url: string): void {
     this.#dialer.drop(url);
+    this.#expectedByUrl.delete(url);
   }
 
   wake(): void {

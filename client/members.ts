@@ -56,7 +56,12 @@ export async function addMember(space: Space, device: Uint8Array, member: { name
   const { name, role } = member;
   if (!isRole(role)) throw new TidelogError('bad-role', JSON.stringify(role));
   mustBeAddable(space, device, name);
-  if (space.roleOf(device) === role && (name === '' || (await space.nameOf(device)) === name)) return;
+  const isNamed = async (): Promise<boolean> => name === '' || (await space.nameOf(device)) === name;
+  if (space.roleOf(device) === role && (await isNamed())) {
+    // Perhaps only in memory: the write that makes it so may still fail.
+    await space.settled();
+    if (space.roleOf(device) === role && (await isNamed())) return;
+  }
   const check = (): void => {
     mustBeOwner(space);
     mustBeAddable(space, device, name);

@@ -130,11 +130,8 @@ export class Pairing {
         address,
         sinceMs: wallMs(platform),
       };
-      const { isNews, dropped } = this.#pending.add(pending);
+      const isNews = this.#addPending(pending);
       connection.answerPending();
-      // Who isn't on the list any more waits for nothing, and would hold its connection for ever.
-      for (const other of dropped ? [...this.#linesTo(dropped.device)] : [])
-        other.refuse(new TidelogError('too-many', 'devices that ask to be let in'));
       // A stranger may ask as often as it likes, and each event is a line in a log.
       if (isNews) onEvent({ type: 'pending', pending });
       return;
@@ -152,18 +149,20 @@ export class Pairing {
       const before = isAgain ? space.roleOf(device) : null;
       const role = before ?? invite.role;
       if (before === null) await this.#letIn(space, device, pair.name, role);
-      const paired = { space: space.id, spaceName: space.name, role };
-      connection.answerPaired(paired);
-      // Its line was cut while it was let in, and it has asked by another since: nobody need approve that.
-      if (this.#pending.has(deviceId)) {
-        this.#pending.take(deviceId);
-        for (const other of this.#linesTo(device)) if (other !== connection) other.answerPaired(paired);
-      }
+      connection.answerPaired({ space: space.id, spaceName: space.name, role });
       if (before === null) onEvent({ type: 'paired', device: deviceId, name: pair.name, digits, space, role });
     } catch (thrown) {
       if (!(thrown instanceof TidelogError)) throw thrown;
       connection.refuse(thrown);
     }
+  }
+
+  #addPending(pending: PendingDevice): boolean {
+    const { isNews, dropped } = this.#pending.add(pending);
+    // Who isn't on the list any more waits for nothing, and would hold its connection for ever.
+    for (const other of dropped ? [...this.#linesTo(dropped.device)] : [])
+      other.refuse(new TidelogError('too-many', 'devices that ask to be let in'));
+    return isNews;
   }
 
   /** Where a device was let in while it was away. Whoever is told so is a member on the disk, and not only about to be. */
@@ -181,6 +180,20 @@ export class Pairing {
     await this.#context.book.update(device, { trusted: true, name });
   }
 
+  /**
+   * Members of a space are others, on the disk. Who waits for a person's approval and is one of them was let in otherwise: by its ID, by another owner, by
+   * a link on another line. Nobody need approve that any more.
+   */
+  membershipChanged(space: Space): void {
+    for (const { id, device } of this.#pending.list()) {
+      const role = space.roleOf(device);
+      if (role === null) continue;
+      this.#pending.take(id);
+      for (const connection of this.#linesTo(device))
+        connection.answerPaired({ space: space.id, spaceName: space.name, role });
+    }
+  }
+
   pending(): PendingDevice[] {
     return this.#pending.list();
   }
@@ -192,8 +205,8 @@ export class Pairing {
     try {
       await this.#letIn(space, device, name, role);
     } catch (thrown) {
-      // It still waits, and can be approved again.
-      this.#pending.add(pending);
+      // It still waits, and can be approved again: by what it shows now, where it has asked anew.
+      if (!this.#pending.has(deviceId)) this.#addPending(pending);
       throw thrown;
     }
     for (const connection of this.#linesTo(device)) {
@@ -284,7 +297,7 @@ export class Pairing {
     const abort = (): void => connection?.close(new TidelogError('aborted'));
     connection = await lines.open(address, intent, {
       ...(signal && { signal }),
-      ...(link && { expectedDevice: link.device }),
+      ...(link && { expectedDevices: [link.device] }),
     });
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();

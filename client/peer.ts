@@ -265,8 +265,10 @@ export class Peer {
       this.counters.commitsWritten += event.written;
       for (const connection of this.#lines.all) connection.advanced(event.space);
     }
-    if (event.type === 'membership')
+    if (event.type === 'membership') {
       for (const connection of this.#lines.all) connection.membershipChanged(event.space);
+      this.#pairing.membershipChanged(event.space);
+    }
     if (event.type === 'forked') {
       this.#warnings.add(
         `fork ${toHex(event.fork.chain)}`,

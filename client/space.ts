@@ -149,6 +149,7 @@ export class Space {
         context.onEvent({ type: 'membership', space: this });
       },
       rebuilt: () => this.#readAnew(),
+      undone: () => context.onEvent({ type: 'membership', space: this }),
       failed: (error) => context.onEvent({ type: 'failed', space: this, error }),
     });
     this.#reach = new Reach(store, view, this.#log);
@@ -502,6 +503,10 @@ export class Space {
 
   saveCursor(...args: Parameters<Exchange['saveCursor']>): Promise<void> {
     return this.#exchange.saveCursor(...args);
+  }
+
+  answered(device: Uint8Array): void {
+    this.#exchange.answered(device);
   }
 
   startsFrom(device: Uint8Array, epoch: Uint8Array): Promise<StartsFrom> {

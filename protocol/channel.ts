@@ -36,8 +36,8 @@ export interface ChannelOptions {
    * the device key: the device's signature of it has no end, so who has it can answer in the device's name.
    */
   readonly noiseKeys: KeyPair;
-  /** The only device to talk to, 32 bytes; another one gets `wrong-device`, and an initiator then does not tell it who asked. */
-  readonly expectedDevice?: Uint8Array | undefined;
+  /** The only device to talk to, 32 bytes, or the only ones; another gets `wrong-device`, and an initiator then does not tell it who asked. */
+  readonly expectedDevice?: Uint8Array | readonly Uint8Array[] | undefined;
 }
 
 export interface Received {
@@ -176,7 +176,8 @@ export class Channel {
     if (!verifyStrict(crypto, device, signedOfBinding(handshake.remoteStatic!), signature)) {
       throw new TidelogError('bad-handshake', "the device's signature of its Noise key does not verify");
     }
-    if (expectedDevice !== undefined && !equal(device, expectedDevice)) throw new TidelogError('wrong-device');
+    const expected = expectedDevice instanceof Uint8Array ? [expectedDevice] : expectedDevice;
+    if (expected !== undefined && !expected.some((each) => equal(device, each))) throw new TidelogError('wrong-device');
     return device;
   }
 }

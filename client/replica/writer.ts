@@ -45,6 +45,8 @@ export interface WriterEvents {
   repaired(setAside: number): void;
   /** The state was made anew: what was read of it may be otherwise. */
   rebuilt(): void;
+  /** A write failed, and members are again who they were before it: others may have been told of what it would have made them. */
+  undone(): void;
   /** Work behind the scenes failed; nothing acknowledged is lost. */
   failed(error: TidelogError): void;
 }
@@ -61,6 +63,8 @@ export class Writer {
   #alone = 0;
   /** A write failed, and what is in memory may be ahead of the disk. */
   #isStale = false;
+  /** Members were others in memory than they are on the disk, and whoever looked may have acted on that. */
+  #isUndone = false;
   #drained: Promise<void> = Promise.resolve();
   #closed = false;
   /** Wakes who waits for the state. */
@@ -201,6 +205,9 @@ export class Writer {
     // Read from the log, which another may be writing; who doesn't write has no use for them.
     if (this.#mayWrite) await loadBranches(this.#context);
     this.#isStale = false;
+    if (!this.#isUndone) return;
+    this.#isUndone = false;
+    this.#events.undone();
   }
 
   /** Where the store is shared and can't be had, nothing is written, and who waits is told. */
@@ -286,7 +293,10 @@ export class Writer {
       if (merge) this.#tail.merged(merge);
     } catch (thrown) {
       // Who looked meanwhile has judged by members that are none.
-      if (group.changesMembership) this.rewrites++;
+      if (group.changesMembership) {
+        this.rewrites++;
+        this.#isUndone = true;
+      }
       await this.#reload().catch(() => {});
       const error = asTidelogError(thrown);
       for (const { job } of taken) job.reject(error);

@@ -9,6 +9,7 @@ import { packBatch, readBlock } from '../../client/replica/block.ts';
 import { eraseBody } from '../../protocol/body.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { dump, eventually, Network, pair, type Member } from '../support/network.ts';
+import { WrappedStore } from '../support/stores.ts';
 
 let network = new Network();
 afterEach(async () => {
@@ -94,6 +95,37 @@ describe('a hole', () => {
     expect(await dump(phone.peer)).toEqual(await dump(laptop.peer));
     expect(phone.peer.status().warnings).toEqual([]);
     expect(await copy.audit()).toMatchObject({ findings: [], notes: [] });
+  });
+});
+
+describe('a hole that a device was asked for', () => {
+  test('is asked for again where the line was lost before the answer', async () => {
+    const store = new WrappedStore(new MemoryStore());
+    const laptop = await network.add('laptop', { store });
+    const mirrorStore = new MemoryStore();
+    const mirror = await network.add('mirror', { store: mirrorStore });
+    const phone = await network.add('phone');
+    await pair(laptop, mirror, 'mirror');
+    const home = laptop.peer.space();
+    await home.set('secret/1', { text: 'the first' }).stored;
+    await laptop.peer.addDevice(phone.peer.id, { role: 'writer', name: 'phone' });
+    await phone.peer.addDevice(mirror.peer.id);
+    await eventually(() => mirror.peer.space().head === home.head, 'the mirror has it all');
+    expect(await withhold(mirrorStore, 'the first')).toBe(1);
+    await (await phone.peer.connect(mirror.url)).caughtUp();
+    const copy = phone.peer.space();
+    expect(copy.stats().holes).toBe(1);
+
+    await phone.peer.addDevice(laptop.peer.id);
+    let isLost = false;
+    store.beforeRead = (table) => {
+      if (table !== 'blocks' || isLost) return;
+      isLost = true;
+      network.cut();
+    };
+    phone.peer.dial(laptop.url);
+    await eventually(() => copy.stats().holes === 0, 'the next line brings it');
+    expect(isLost).toBe(true);
   });
 });
 

@@ -5,6 +5,7 @@ import type { Store } from '../../client/store.ts';
 import type { PeerEvent } from '../../client/events.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { DEVICES_PREFIX, INVITE_LIFE_MS } from '../../protocol/constants.ts';
+import { TidelogError } from '../../protocol/errors.ts';
 import type { Role } from '../../protocol/membership.ts';
 import { decodePairLink, encodePairLink, pairProof, type PairInvite } from '../../protocol/pair-link.ts';
 import { collect, dump, eventually, eventuallySame, Network, pair, type Member } from '../support/network.ts';
@@ -289,10 +290,15 @@ describe('a link', () => {
     const { laptop, phone, store } = await laptopWith(new WrappedStore(new MemoryStore()));
     const link = await linkTo(laptop);
     const { promise: ready } = disk;
-    store.beforeWrite = () => (stateOf(laptop, link) === 'used' ? ready : undefined);
+    let isHeld = false;
+    store.beforeWrite = (ops) => {
+      if (!ops.some(({ table }) => table === 'meta')) return;
+      isHeld = true;
+      return ready;
+    };
     const joining = phone.peer.join(link);
     joining.catch(() => {});
-    await eventually(() => stateOf(laptop, link) === 'used', 'it is used');
+    await eventually(() => isHeld, 'it is being used');
     network.cut();
     await expect(joining).rejects.toEqual(withCode('unreachable'));
     let isPending = false;
@@ -335,6 +341,41 @@ describe('a link', () => {
       expect(await dump(phone.peer)).toEqual(await dump(laptop.peer));
     },
   );
+
+  test('that is used only in memory, because the disk is full, lets nobody in', async () => {
+    const { laptop, phone, store } = await laptopWith(new WrappedStore(new MemoryStore()));
+    const link = await linkTo(laptop);
+    let isFull = true;
+    store.beforeWrite = (ops) => {
+      if (isFull && ops.some(({ table }) => table === 'meta')) throw new TidelogError('store-full');
+    };
+    // The second time too: else it would be a member by an invite that another can use after the next restart.
+    for (let i = 0; i < 2; i++) await expect(phone.peer.join(link)).rejects.toEqual(withCode('store-full'));
+    expect(stateOf(laptop, link)).toBe('open');
+    expect(laptop.peer.space().roleOf(phone.peer.device)).toBeNull();
+    isFull = false;
+    await (
+      await phone.peer.join(link)
+    ).synced;
+    expect(stateOf(laptop, link)).toBe('used');
+  });
+
+  // Which of two lines in opposite directions stays is decided by the keys: both ways round.
+  test.each(['phone', 'tablet', 'watch', 'd'])('lets in a device that the inviter has dialled: %s', async (name) => {
+    const laptop = await network.add('laptop', { seed: bytesOf('laptop', 32) });
+    const phone = await network.add('phone', { seed: bytesOf(name, 32) });
+    await laptop.peer.homeSpace();
+    await pair(laptop, phone);
+    phone.peer.undial(laptop.url);
+    network.cut();
+    await eventually(() => laptop.peer.connections().length === 0, 'the line is down');
+    await laptop.peer.connect(phone.url);
+    const work = await laptop.peer.createSpace('work');
+    const { link } = await laptop.peer.invite(work, { role: 'writer', addresses: [laptop.url] });
+    const { space, synced } = await phone.peer.join(link);
+    await synced;
+    expect(space.name).toBe('work');
+  });
 
   test('whose joining is given up', async () => {
     const { laptop, phone } = await twoDevices();
@@ -466,6 +507,71 @@ describe('asking', () => {
     await expect(laptop.peer.approve(phone.peer.id, laptop.peer.space())).rejects.toEqual(withCode('unknown-device'));
   });
 
+  test('and is let in by its ID instead', async () => {
+    const { laptop, phone, joining } = await asked();
+    await laptop.peer.addDevice(phone.peer.id, { role: 'reader' });
+    const { role, synced } = await joining;
+    await synced;
+    expect(role).toBe('reader');
+    expect(laptop.peer.pending()).toEqual([]);
+  });
+
+  /** A person approves while the disk is busy; meanwhile the line is lost, and it asks by another. */
+  async function askedAgainWhileApproved(): Promise<{
+    laptop: Member;
+    phone: Member;
+    approving: Promise<void>;
+    again: ReturnType<Member['peer']['ask']>;
+    /** What it shows now. */
+    digits: string;
+  }> {
+    const { laptop, phone, store } = await laptopWith(new WrappedStore(new MemoryStore()));
+    const ask = async (): Promise<{ asking: ReturnType<Member['peer']['ask']>; digits: string }> => {
+      let isPending = false;
+      let digits = '';
+      const asking = phone.peer.ask(laptop.url, {
+        onPending: () => (isPending = true),
+        onDigits: (shown) => (digits = shown),
+      });
+      asking.catch(() => {});
+      await eventually(() => isPending, 'it waits for a person');
+      return { asking, digits };
+    };
+    const { asking } = await ask();
+    const { promise: ready } = disk;
+    let isBusy = false;
+    store.beforeWrite = (ops) => {
+      if (!ops.some(({ table }) => table === 'blocks')) return;
+      isBusy = true;
+      return ready;
+    };
+    laptop.peer.space().set('note', { title: 'Bread' });
+    await eventually(() => isBusy, 'the disk is busy');
+    const approving = laptop.peer.approve(phone.peer.id, laptop.peer.space());
+    approving.catch(() => {});
+    network.cut();
+    await expect(asking).rejects.toEqual(withCode('unreachable'));
+    const { asking: again, digits } = await ask();
+    return { laptop, phone, approving, again, digits };
+  }
+
+  test('again while a person approves: it waits no longer once that is on the disk', async () => {
+    const { laptop, approving, again } = await askedAgainWhileApproved();
+    disk.resolve();
+    await approving;
+    await (
+      await again
+    ).synced;
+    expect(laptop.peer.pending()).toEqual([]);
+  });
+
+  test('again while a person approves in vain: it still waits, by what it shows now', async () => {
+    const { laptop, approving, digits } = await askedAgainWhileApproved();
+    disk.reject(new TidelogError('store-full'));
+    await expect(approving).rejects.toEqual(withCode('store-full'));
+    expect(laptop.peer.pending()).toMatchObject([{ digits }]);
+  });
+
   test('and a person rejects', async () => {
     const { laptop, phone, joining } = await asked();
     await laptop.peer.reject(phone.peer.id);
@@ -581,6 +687,41 @@ describe('by device IDs', () => {
     await laptop.peer.addDevice(tablet.peer.id);
     await tablet.peer.connect(laptop.url);
     expect(tablet.peer.spaces).toEqual([]);
+  });
+
+  test('one that is added twice at once is a member when either says so', async () => {
+    const { laptop, phone, store } = await laptopWith(new WrappedStore(new MemoryStore()));
+    const { promise: ready } = disk;
+    const begun = Promise.withResolvers<void>();
+    let writes = 0;
+    store.beforeWrite = (ops) => {
+      if (!ops.some(({ table }) => table === 'blocks') || ++writes > 1) return;
+      begun.resolve();
+      return ready;
+    };
+    const first = laptop.peer.addDevice(phone.peer.id);
+    first.catch(() => {});
+    await begun.promise;
+    const second = laptop.peer.addDevice(phone.peer.id);
+    await turn();
+    disk.reject(new TidelogError('store-full'));
+    await expect(first).rejects.toEqual(withCode('store-full'));
+    expect(await second).toBe(true);
+    expect(laptop.peer.space().roleOf(phone.peer.device)).toBe('writer');
+  });
+
+  test('one whose adding could not be written is not trusted: no space of its own is taken', async () => {
+    const store = new WrappedStore(new MemoryStore());
+    const laptop = await network.add('laptop', { store });
+    const phone = await network.add('phone');
+    await phone.peer.homeSpace();
+    store.beforeWrite = (ops) => {
+      if (ops.some(({ table }) => table === 'peers')) throw new TidelogError('store-full');
+    };
+    await expect(laptop.peer.addDevice(phone.peer.id)).rejects.toEqual(withCode('store-full'));
+    await phone.peer.addDevice(laptop.peer.id);
+    await expect(phone.peer.connect(laptop.url)).rejects.toEqual(withCode('not-paired'));
+    expect(laptop.peer.spaces).toEqual([]);
   });
 
   test('an ID that is none, one’s own, or of one who was revoked', async () => {

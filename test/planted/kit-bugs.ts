@@ -475,8 +475,8 @@ export const KIT_BUGS: readonly KitBug[] = [
     mistake: 'Whoever answers at an address is taken for the device that the link names.',
     side: 'client',
     file: 'protocol/channel.ts',
-    find: "if (expectedDevice !== undefined && !equal(device, expectedDevice)) throw new TidelogError('wrong-device');",
-    replace: 'void expectedDevice;',
+    find: "if (expected !== undefined && !expected.some((each) => equal(device, each))) throw new TidelogError('wrong-device');",
+    replace: 'void expected;',
     caughtBy: ['10.2/18'],
   },
   {
