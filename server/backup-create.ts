@@ -23,7 +23,7 @@ import {
 } from './backup-folder.ts';
 import { lockBackup } from './backup-lock.ts';
 import { writeKey } from './data-dir.ts';
-import { makeFolder, syncFolder, writtenInto } from './durable.ts';
+import { isFile, makeFolder, syncFolder, writtenInto } from './durable.ts';
 import type { BackupSubject } from './http/log.ts';
 
 /** What a backup is made of. */
@@ -66,6 +66,8 @@ const OTHER_LOG: ReadonlySet<ErrorCode> = new Set(['cursor-epoch', 'cursor-too-n
 
 /** Throws `bad-argument` for a folder that is something else's, `data-in-use` while another makes one there. */
 export async function createBackup(dir: string, source: BackupSource, options: CreateOptions = {}): Promise<Created> {
+  if (await isFile(dir))
+    throw new TidelogError('bad-argument', `${dir} is a file; choose an empty folder, or a new one`);
   await makeFolder(dir);
   if ((await readBackup(dir)) === null) await assertFree(dir);
   const unlock = await lockBackup(dir);

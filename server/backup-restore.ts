@@ -16,7 +16,7 @@ import { asReadable, readSegment } from './backup-verify.ts';
 import { checkSettings, ConfigFile } from './config.ts';
 import { initDataDir, readKey } from './data-dir.ts';
 import { lockDataDir } from './data-lock.ts';
-import { makeFolder, syncFolder } from './durable.ts';
+import { isFile, makeFolder, syncFolder } from './durable.ts';
 import { openPeer, type OpenedPeer } from './open-peer.ts';
 
 /** One that was made just now may not have its lock yet. */
@@ -125,6 +125,8 @@ async function takeSpace(
 
 /** `bad-argument`, because an answer to it is another folder. */
 async function assertEmpty(dataDir: string): Promise<void> {
+  if (await isFile(dataDir))
+    throw new TidelogError('bad-argument', `${dataDir} is a file; name a new folder with --data`);
   let files: string[];
   try {
     files = await readdir(dataDir);

@@ -18,7 +18,7 @@ import type { RandomBytes } from '../protocol/crypto.ts';
 import { TidelogError } from '../protocol/errors.ts';
 import { isName } from '../protocol/value.ts';
 import { isLockFile, lockDataDir, type Lock } from './data-lock.ts';
-import { makeFolder, syncFolder, writeFileDurably } from './durable.ts';
+import { isFile, makeFolder, syncFolder, writeFileDurably } from './durable.ts';
 
 export { findRunningNode } from './data-lock.ts';
 
@@ -67,6 +67,7 @@ export async function initDataDir(
   if (name === '' || (name !== undefined && !isName(name))) {
     throw new TidelogError('bad-argument', `a name is 1 to ${NAME_BYTES_MAX} bytes of text without control characters`);
   }
+  if (await isFile(dir)) throw new TidelogError('data-not-ours', `${dir} is a file`);
   await makeFolder(dir);
   const created = (await lookAt(dir)) !== 'ours' && (await makeFiles(dir, name, random, seed));
   return { ...(await readDataDir(dir)), created };

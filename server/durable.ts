@@ -1,7 +1,7 @@
 /** Folders and files that are still there after a power cut. */
 
 import { constants } from 'node:fs';
-import { access, mkdir, open, rename, type FileHandle } from 'node:fs/promises';
+import { access, mkdir, open, rename, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
 import { TidelogError } from '../protocol/errors.ts';
@@ -19,6 +19,14 @@ export async function makeFolder(path: string): Promise<void> {
       { cause: error },
     );
   }
+}
+
+/** Is it there, and no folder? Then no right to it makes it one, which is what `makeFolder` would ask for. */
+export async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => !found.isDirectory(),
+    () => false,
+  );
 }
 
 /** As mkdir does it with `recursive`, which tries for ever where the system says of a folder that exists that it isn't there: in /proc. */

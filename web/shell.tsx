@@ -1,6 +1,6 @@
 /** The page around its views: where one can go, how the node stands, and what is said aloud. */
 import type { JSX } from 'preact';
-import { useCallback, useEffect, useErrorBoundary, useMemo, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useErrorBoundary, useMemo, useRef, useState } from 'preact/hooks';
 
 import { AppContext, messageOf, useLoaded, type App } from './hooks.ts';
 import { LiveLog, type LiveState } from './live-log.ts';
@@ -35,7 +35,8 @@ export function Shell({ source }: { source: Source }): JSX.Element {
   const left = useRef({ view: route.view, listY: 0 });
   const shown = useRef(route);
   shown.current = route;
-  useEffect(() => {
+  // As soon as it is drawn: an effect comes a frame later, and what the address became in between would be missed.
+  useLayoutEffect(() => {
     const onHash = (): void => {
       const { view, item } = shown.current;
       left.current = { view, listY: item === null ? window.scrollY : left.current.listY };

@@ -122,12 +122,24 @@ function bytesOf(base64url: string): string {
   return bytes(Math.floor((base64url.length * 3) / 4));
 }
 
-/** A change in lines. */
-export function describe({ destroy, set = {}, unset = [], inc = {}, add = {}, remove = {} }: Change): string[] {
-  const list = (values: readonly Json[]): string => values.map(brief).join(', ');
+/** Its first `most` characters; what is left out shows as `…`. */
+export function cut(text: string, most: number): string {
+  // Not in the middle of a character that takes two.
+  return text.length > most ? `${text.slice(0, most).replace(/[\ud800-\udbff]$/, '')}…` : text;
+}
+
+/** Of a value in a list of commits. A value may be a whole page of text; the commit that the line leads to shows all of it. */
+export const VALUE_IN_LIST = 200;
+
+/** A change in lines, with so much of each value. */
+export function describe(
+  { destroy, set = {}, unset = [], inc = {}, add = {}, remove = {} }: Change,
+  most = Infinity,
+): string[] {
+  const list = (values: readonly Json[]): string => cut(values.map(brief).join(', '), most);
   return [
     ...(destroy ? ['deleted what was there'] : []),
-    ...Object.entries(set).map(([name, value]) => `${name} = ${brief(value)}`),
+    ...Object.entries(set).map(([name, value]) => `${name} = ${cut(brief(value), most)}`),
     ...unset.map((name) => `removed ${name}`),
     ...Object.entries(inc).map(([name, amount]) => `${name} ${amount < 0 ? '−' : '+'} ${Math.abs(amount)}`),
     ...Object.entries(add).map(([name, values]) => `added to ${name}: ${list(values)}`),

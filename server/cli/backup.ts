@@ -98,10 +98,10 @@ function onlySpace({ space: name }: Cli, { spaces }: BackupSubject): string | un
 
 function describeCreated({ name, head, added, bytes, isWhole }: SpaceCreated): string {
   const what = isWhole
-    ? `${head} commits, whole`
+    ? `${counted(head, 'commit')}, whole`
     : added > 0
-      ? `${added} new commits, ${head} in all`
-      : `nothing new, ${head} commits`;
+      ? `${counted(added, 'new commit')}, ${head.toLocaleString('en')} in all`
+      : `nothing new, ${counted(head, 'commit')}`;
   return `${printable(name)}: ${what}${bytes > 0 ? `, ${formatBytes(bytes)} written` : ''}`;
 }
 
@@ -185,7 +185,7 @@ async function restore(dir: string, command: Command): Promise<void> {
 }
 
 function describeRestored({ dataDir, device, isSameDevice, spaces }: Restored): string {
-  const lines = spaces.map(({ name, head }) => `${printable(name)}: ${head} commits restored`);
+  const lines = spaces.map(({ name, head }) => `${printable(name)}: ${counted(head, 'commit')} restored`);
   lines.push(`${dataDir} is ${printable(device.name)} ${device.id}`);
   if (isSameDevice) {
     lines.push(

@@ -101,7 +101,7 @@ async function live(home: Household, screen: Screen, seconds: number): Promise<v
   const says =
     seconds > 0
       ? 'These are the nodes. Write on one of them, from another terminal, and see it arrive on the others:'
-      : 'On a terminal, or with --seconds 60, the nodes go on from here, and you can write on them yourself:';
+      : 'On a terminal, or with --seconds 60, the nodes go on from here, and you can write on them yourself.';
   screen.step({ step: 'open', says, facts: { nodes } }, await home.rows());
   const [first] = nodes;
   const lines = nodes.flatMap(({ name, url, token, command }) => [

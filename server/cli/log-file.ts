@@ -9,7 +9,7 @@ import { concat, toHex } from '../../protocol/bytes.ts';
 import { asTidelogError, TidelogError } from '../../protocol/errors.ts';
 import { syncFolder, writtenInto } from '../durable.ts';
 import type { TakenJson } from '../http/log.ts';
-import { formatBytes } from '../terminal.ts';
+import { counted, formatBytes } from '../terminal.ts';
 import type { Cli } from './command.ts';
 import { Progress } from './progress.ts';
 
@@ -31,8 +31,9 @@ export async function exportLog(cli: Cli, path: string): Promise<void> {
     return;
   }
   const draft = `${path}.part`;
-  const file = await open(draft, 'w', 0o600).catch((thrown: Error) => {
-    throw new TidelogError('bad-argument', `${path}: ${thrown.message}`);
+  const file = await open(draft, 'w', 0o600).catch((thrown: NodeJS.ErrnoException) => {
+    const why = thrown.code === 'ENOENT' ? `there is no folder ${dirname(path)}` : thrown.message;
+    throw new TidelogError('bad-argument', `${path}: ${why}`);
   });
   const progress = new Progress();
   let bytes = 0;
@@ -57,7 +58,10 @@ export async function exportLog(cli: Cli, path: string): Promise<void> {
   } finally {
     progress.end();
   }
-  await cli.show({ file: path, space, commits: head, bytes }, () => `${path}: ${head} commits, ${formatBytes(bytes)}`);
+  await cli.show(
+    { file: path, space, commits: head, bytes },
+    () => `${path}: ${counted(head, 'commit')}, ${formatBytes(bytes)}`,
+  );
 }
 
 /** Takes what is new of it, and says what was new. Where it is bad, what stands before that is taken. */
@@ -71,7 +75,9 @@ export async function importLog(cli: Cli, path: string): Promise<void> {
   const { added, known, space } = taking;
   const result = { space, added, known };
   await cli.show(result, () =>
-    added === 0 ? `nothing new: all ${known} commits are known` : `${added} new commits; ${known} were known`,
+    added === 0
+      ? `nothing new: all of ${counted(known, 'commit')} known already`
+      : `${counted(added, 'new commit')}; ${known.toLocaleString('en')} known already`,
   );
 }
 
@@ -79,7 +85,8 @@ async function sizeOf(path: string): Promise<number> {
   try {
     return (await stat(path)).size;
   } catch (thrown) {
-    throw new TidelogError('bad-argument', `${path}: ${(thrown as Error).message}`);
+    const { code, message } = thrown as NodeJS.ErrnoException;
+    throw new TidelogError('bad-argument', `${path}: ${code === 'ENOENT' ? 'there is no such file' : message}`);
   }
 }
 

@@ -167,7 +167,7 @@ test('a backup is made, verified and restored without a node; one that is not go
   await output(dir, 'set', 'note/1', 'title=Milk');
   expect(await output(dir, 'backup', 'create', backup)).toMatch(/^home: 2 commits, whole/);
   expect(await output(dir, 'set', 'note/2', 'title=Tea')).toMatch(/stored/);
-  expect(await output(dir, 'backup', 'create', backup)).toMatch(/^home: 1 new commits, 3 in all/);
+  expect(await output(dir, 'backup', 'create', backup)).toMatch(/^home: 1 new commit, 3 in all/);
   expect(await output(dir, 'backup', 'create', backup)).toMatch(/^home: nothing new, 3 commits/);
   expect(await output(dir, 'backup', 'verify', backup)).toMatch(
     /\nhome: 3 commits by 1 device, from [-0-9: ]{19}, good until [-0-9: ]{19}\nIt can be restored\./,

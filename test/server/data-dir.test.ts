@@ -86,7 +86,10 @@ describe('initDataDir', () => {
       message: expect.stringContaining('thesis.txt'),
     });
     expect(await readdir(dir)).toEqual(['thesis.txt']);
-    await expect(init(join(dir, 'thesis.txt'))).rejects.toMatchObject({ code: 'store-failed' });
+    await expect(init(join(dir, 'thesis.txt'))).rejects.toMatchObject({
+      code: 'data-not-ours',
+      message: expect.stringContaining('is a file'),
+    });
   });
 
   test.each(['key.new', 'key', 'token', 'config.json', 'version.new'])(

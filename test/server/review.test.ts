@@ -1,8 +1,10 @@
 /** Misuse and odd input: what is refused, in which words, and that nothing is done before. */
 import { spawn } from 'node:child_process';
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, readdir, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
@@ -88,7 +90,49 @@ test('an empty TIDELOG_DATA is as good as none, and an empty --data is misuse; t
 test('a data folder that is a file is said to be one', async () => {
   const file = join(await folder(), 'file');
   await writeFile(file, '');
-  expect(await failure(file, 'status')).toEqual([1, 'data-not-ours']);
+  for (const command of ['status', 'init', 'start'])
+    expect(await failure(file, command), command).toEqual([1, 'data-not-ours']);
+
+  const dir = await folder();
+  await initDevice(dir, 'laptop');
+  await tidelog(dir, ['backup', 'create', join(dir, 'backup')]);
+  for (const [data, ...args] of [
+    [dir, 'backup', 'create', file],
+    [file, 'backup', 'restore', join(dir, 'backup')],
+  ] as const) {
+    const { code, stderr } = await tidelog(data, args);
+    expect([code, stderr], args[1]).toEqual([2, expect.stringContaining(`${file} is a file`)]);
+  }
+});
+
+test('a log file that is nowhere is said to be, in words', async () => {
+  const dir = await folder();
+  await initDevice(dir, 'laptop');
+  const said = async (...args: string[]): Promise<string> => (await tidelog(dir, args)).stderr;
+  expect(await said('export', '--log', join(dir, 'none', 'log'))).toContain(`there is no folder ${join(dir, 'none')}`);
+  expect(await said('import', '--log', join(dir, 'none'))).toContain('there is no such file');
+});
+
+test.skipIf(!existsSync('/dev/full'))('output that a full disk does not take is said to be cut off', async () => {
+  const dir = await folder();
+  await initDevice(dir, 'laptop');
+  await tidelog(dir, ['set', 'note/1', 'title=Milk']);
+  const full = await open('/dev/full', 'w');
+  undo.push(() => full.close());
+  const run = async (...args: string[]): Promise<unknown[]> => {
+    const env = { ...process.env, TIDELOG_DATA: dir, FORCE_COLOR: undefined };
+    const child = spawn(process.execPath, [BIN, ...args], { env, stdio: ['ignore', full.fd, 'pipe'] });
+    const [said, code] = await Promise.all([
+      text(child.stderr!),
+      new Promise((resolve) => child.once('exit', resolve)),
+    ]);
+    return [code, said];
+  };
+  expect(await run('export')).toEqual([1, expect.stringMatching(/^tidelog: .*ENOSPC.* \[aborted\]\n$/)]);
+  expect(await run('export', '--json')).toEqual([1, expect.stringMatching(/^\{"error":\{"code":"aborted",.*\}\n$/)]);
+  // A node whose log goes there stops as it should, and leaves no lock behind.
+  expect(await run('start', '--port', '0')).toEqual([1, expect.stringMatching(/ENOSPC.* \[aborted\]\n$/)]);
+  expect((await tidelog(dir, ['get', 'note/1'])).stdout).toBe('title=Milk\n');
 });
 
 test('a number past all numbers is refused and not taken for null', async () => {

@@ -109,6 +109,21 @@ describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
     expect(complaints).toEqual([]);
   });
 
+  test('shows the view that the address names, also where that changes while the page is being drawn for the first time', async () => {
+    const { page, context, complaints } = await browser.visit(laptop);
+    await context.addInitScript(`
+      new MutationObserver((_, observer) => {
+        if (document.querySelector('nav') === null) return;
+        observer.disconnect();
+        location.hash = '#/devices';
+      }).observe(document, { childList: true, subtree: true });
+    `);
+    await page.reload();
+    await page.getByRole('heading', { name: 'Devices', level: 1 }).waitFor();
+    expect(await page.evaluate('location.hash')).toBe('#/devices');
+    expect(complaints).toEqual([]);
+  });
+
   test('a browser has left also where the node could not be told, and says so', async () => {
     const { page, context, complaints } = await browser.visit(laptop);
     await context.route('**/v1/session', (route) => route.abort());
@@ -510,6 +525,22 @@ describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
     await page.getByText('The signature is right: laptop wrote exactly this.').waitFor();
     const { items } = await answer<{ items: { id: string }[] }>(laptop, 'GET', '/v1/commits/newest?subject=note/1');
     await page.getByText(items[0]!.id, { exact: true }).waitFor();
+    expect(complaints).toEqual([]);
+  });
+
+  test('Log and History: of a long value the beginning, and in its commit all of it', async () => {
+    const body = `${'x'.repeat(199)}😀${'y'.repeat(5_000)} the end`;
+    await put(laptop, 'note/1', { body, title: 'Milk' });
+    const { page, complaints } = await browser.visit(laptop);
+    for (const show of [() => go(page, 'Log'), () => page.locator('.commits a.subject').first().click()]) {
+      await show();
+      const line = page.locator('.commits .ops li').filter({ hasText: 'body = ' }).first();
+      await line.waitFor();
+      expect(await line.textContent()).toContain(`body = ${'x'.repeat(199)}…`);
+    }
+    await page.locator('.commits .when a').first().click();
+    await page.getByText('The signature is right').waitFor();
+    await page.locator('.changes').getByText(body).waitFor();
     expect(complaints).toEqual([]);
   });
 

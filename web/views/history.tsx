@@ -7,7 +7,7 @@ import { Confirm, Loading, Problem, Time } from '../parts.tsx';
 import { linkTo } from '../route.ts';
 import { isReserved, type Commit, type Page, type Properties, type Resource } from '../source.ts';
 import { isSame } from '../typed-value.ts';
-import { brief, describe, shortId, timeOfUs } from '../words.ts';
+import { brief, describe, shortId, timeOfUs, VALUE_IN_LIST } from '../words.ts';
 
 const PAGE = 30;
 
@@ -111,7 +111,7 @@ function HistoryEntry({
   const older = Object.fromEntries(
     Object.entries(set).filter(([name, value]) => value !== null && !isSame(now[name], value)),
   );
-  const lines = change ? describe(change) : ['its content was taken out by a revocation'];
+  const lines = change ? describe(change, VALUE_IN_LIST) : ['its content was taken out by a revocation'];
   return (
     <li>
       <p class="when">

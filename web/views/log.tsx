@@ -6,7 +6,7 @@ import { useAction, useApp, useLive, useLoaded } from '../hooks.ts';
 import { Empty, Field, Loading, Problem, TextField, Time } from '../parts.tsx';
 import { linkTo } from '../route.ts';
 import type { Commit, Page } from '../source.ts';
-import { describe, nameOf, number, shortId, subjectInList } from '../words.ts';
+import { describe, nameOf, number, shortId, subjectInList, VALUE_IN_LIST } from '../words.ts';
 import { CommitView } from './commit.tsx';
 
 const PAGE = 50;
@@ -161,7 +161,7 @@ function LogEntry({ commit }: { commit: Commit }): JSX.Element {
             <a class="subject" href={linkTo('data', change.subject)}>
               {subjectInList(change.subject)}
             </a>{' '}
-            {describe(change).join(', ')}
+            {describe(change, VALUE_IN_LIST).join(', ')}
           </li>
         ))}
         {rest > 0 && <li>and {number(rest)} more</li>}

@@ -6,7 +6,7 @@ import { useApp, useLive, useLoaded, useSettled } from '../hooks.ts';
 import { Empty, Field, Loading, Problem, TextField } from '../parts.tsx';
 import { linkTo } from '../route.ts';
 import type { ListedResource, Page, Source } from '../source.ts';
-import { brief, number, plural } from '../words.ts';
+import { brief, cut, number, plural } from '../words.ts';
 import { Prefixes } from './prefixes.tsx';
 
 interface Wanted {
@@ -121,5 +121,5 @@ function preview(properties: ListedResource['properties']): string {
   const text = Object.entries(properties)
     .map(([name, value]) => `${name}: ${brief(value)}`)
     .join(' · ');
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+  return cut(text, 200);
 }
