@@ -17,7 +17,7 @@ import { encode } from '../protocol/msgpack.ts';
 import { Handshake, type Transport as Ciphers } from '../protocol/noise.ts';
 import { crypto, random, type Device } from './device.ts';
 import type { Closing, Socket } from './socket.ts';
-import { Violation } from './violation.ts';
+import { Ended, Violation } from './violation.ts';
 
 /** Lines of a transcript that are kept. */
 const TRANSCRIPT_LINES_MAX = 200;
@@ -173,8 +173,9 @@ export class Wire {
           return done(() => reject(violation));
         }
         if (this.socket.closing) {
-          const how = this.#how();
-          return done(() => reject(new Violation(`it ended the connection (${how}) where ${what} was awaited`)));
+          const { code } = this.socket.closing;
+          const saw = `it ended the connection (${this.#how()}) where ${what} was awaited`;
+          return done(() => reject(new Ended(code, saw)));
         }
       };
       const timer = setTimeout(

@@ -105,7 +105,7 @@ describe.skipIf(chromiumPath === null)('the to-do list', () => {
       await node.run('set', 'todo/fromnode', 'text=Plums');
       await node.start();
       await page.getByText('Written twice at the same time').waitFor();
-      expect(await node.conflicts()).toHaveLength(1);
+      await eventually(async () => (await node.conflicts()).length === 1, 'the node knows of both, too');
       await page.getByRole('button', { name: '“Pears” by' }).click();
       await page.getByText('Written twice').waitFor({ state: 'detached' });
       await eventually(async () => (await node.conflicts()).length === 0, 'it is decided on the node too');
