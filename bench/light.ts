@@ -54,7 +54,6 @@ export class LightPeer {
       random: randomBytes,
       deviceKeys: keys,
       noiseKeys: NOISE_KEYS,
-      expectedDevice: undefined,
     });
     this.#caughtUp.promise.catch(() => {});
     this.#greeted.promise.catch(() => {});

@@ -133,7 +133,7 @@ export class Connection {
       random: platform.random,
       deviceKeys: keys,
       noiseKeys,
-      expectedDevice: options.expectedDevices,
+      expectedDevices: options.expectedDevices,
     });
     this.#arrivals = new Inbox(platform, (bytes) => this.#onBytes(bytes));
     const hostOfHalves = this.#makeHost();

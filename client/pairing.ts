@@ -66,6 +66,13 @@ export interface PairingContext {
   readonly onEvent: (event: PeerEvent) => void;
 }
 
+type Grant = Omit<Paired, 'type'>;
+
+/** What a device is told that was let in. */
+function grantOf(space: Space, role: Role): Grant {
+  return { space: space.id, spaceName: space.name, role };
+}
+
 export class Pairing {
   readonly #context: PairingContext;
   readonly #links = new Map<string, string>();
@@ -120,8 +127,8 @@ export class Pairing {
     const { platform, spaces, invites, isKnown, onEvent } = this.#context;
     const { deviceId, device, digits, address } = connection;
     if (pair.invite === null) {
-      const role = isKnown(device) ? await this.#storedRole(device) : null;
-      if (role) return connection.answerPaired(role);
+      const grant = isKnown(device) ? await this.#storedGrant(device) : null;
+      if (grant) return connection.answerPaired(grant);
       const pending: PendingDevice = {
         id: deviceId,
         device: device.slice(),
@@ -149,7 +156,7 @@ export class Pairing {
       const before = isAgain ? space.roleOf(device) : null;
       const role = before ?? invite.role;
       if (before === null) await this.#letIn(space, device, pair.name, role);
-      connection.answerPaired({ space: space.id, spaceName: space.name, role });
+      connection.answerPaired(grantOf(space, role));
       if (before === null) onEvent({ type: 'paired', device: deviceId, name: pair.name, digits, space, role });
     } catch (thrown) {
       if (!(thrown instanceof TidelogError)) throw thrown;
@@ -166,11 +173,11 @@ export class Pairing {
   }
 
   /** Where a device was let in while it was away. Whoever is told so is a member on the disk, and not only about to be. */
-  async #storedRole(device: Uint8Array): Promise<Omit<Paired, 'type'> | null> {
+  async #storedGrant(device: Uint8Array): Promise<Grant | null> {
     for (const space of this.#context.spaces.of(device)) {
       await space.settled();
       const role = space.roleOf(device);
-      if (role !== null) return { space: space.id, spaceName: space.name, role };
+      if (role !== null) return grantOf(space, role);
     }
     return null;
   }
@@ -189,8 +196,7 @@ export class Pairing {
       const role = space.roleOf(device);
       if (role === null) continue;
       this.#pending.take(id);
-      for (const connection of this.#linesTo(device))
-        connection.answerPaired({ space: space.id, spaceName: space.name, role });
+      this.#answerAll(device, grantOf(space, role));
     }
   }
 
@@ -209,10 +215,12 @@ export class Pairing {
       if (!this.#pending.has(deviceId)) this.#addPending(pending);
       throw thrown;
     }
-    for (const connection of this.#linesTo(device)) {
-      connection.answerPaired({ space: space.id, spaceName: space.name, role });
-    }
+    this.#answerAll(device, grantOf(space, role));
     this.#context.onEvent({ type: 'paired', device: deviceId, name, digits, space, role });
+  }
+
+  #answerAll(device: Uint8Array, grant: Grant): void {
+    for (const connection of this.#linesTo(device)) connection.answerPaired(grant);
   }
 
   async reject(id: string): Promise<void> {

@@ -36,8 +36,8 @@ export interface ChannelOptions {
    * the device key: the device's signature of it has no end, so who has it can answer in the device's name.
    */
   readonly noiseKeys: KeyPair;
-  /** The only device to talk to, 32 bytes, or the only ones; another gets `wrong-device`, and an initiator then does not tell it who asked. */
-  readonly expectedDevice?: Uint8Array | readonly Uint8Array[] | undefined;
+  /** The only devices to talk to, 32 bytes each; another gets `wrong-device`, and an initiator then does not tell it who asked. */
+  readonly expectedDevices?: readonly Uint8Array[] | undefined;
 }
 
 export interface Received {
@@ -167,7 +167,7 @@ export class Channel {
 
   /** The device that the other side's payload proves it to be. */
   #checkBinding(handshake: Handshake, payload: Uint8Array): Uint8Array {
-    const { crypto, expectedDevice } = this.#options;
+    const { crypto, expectedDevices } = this.#options;
     if (payload.length !== BINDING_BYTES) {
       throw new TidelogError('bad-handshake', `a payload has ${payload.length} bytes instead of ${BINDING_BYTES}`);
     }
@@ -176,8 +176,7 @@ export class Channel {
     if (!verifyStrict(crypto, device, signedOfBinding(handshake.remoteStatic!), signature)) {
       throw new TidelogError('bad-handshake', "the device's signature of its Noise key does not verify");
     }
-    const expected = expectedDevice instanceof Uint8Array ? [expectedDevice] : expectedDevice;
-    if (expected !== undefined && !expected.some((each) => equal(device, each))) throw new TidelogError('wrong-device');
+    if (expectedDevices && !expectedDevices.some((each) => equal(device, each))) throw new TidelogError('wrong-device');
     return device;
   }
 }

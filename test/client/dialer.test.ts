@@ -4,6 +4,7 @@ import type { Connection } from '../../client/connection.ts';
 import { Dialer } from '../../client/dialer.ts';
 import { nodePlatform } from '../../client/platform/node.ts';
 import { TidelogError } from '../../protocol/errors.ts';
+import { turn } from '../support/turn.ts';
 
 const URL = 'http://laptop';
 
@@ -24,7 +25,6 @@ function connection(closed = false): Connection {
   return { closed } as Connection;
 }
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const unreachable = new TidelogError('unreachable', URL);
 
 test('an attempt that fails is followed by a pause, and whoever wakes it ends that', async () => {

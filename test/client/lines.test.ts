@@ -11,6 +11,7 @@ import { eventually, Network, pair, type Member } from '../support/network.ts';
 import { bytesOf, withCode } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
 import { WrappedStore } from '../support/stores.ts';
+import { turn } from '../support/turn.ts';
 
 let network = new Network();
 /** What a test has a disk wait for; in any case open when it ends, or nothing could be closed. */
@@ -24,7 +25,7 @@ afterEach(async () => {
 
 /** Long enough for whatever would come, without a clock. */
 async function turns(): Promise<void> {
-  for (let i = 0; i < 200; i++) await new Promise((resolve) => setImmediate(resolve));
+  for (let i = 0; i < 200; i++) await turn();
 }
 
 /** A peer made by hand that may write to these spaces of the host. */

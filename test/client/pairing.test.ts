@@ -12,6 +12,7 @@ import { collect, dump, eventually, eventuallySame, Network, pair, type Member }
 import { bytesOf, crypto, withCode } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
 import { WrappedStore } from '../support/stores.ts';
+import { turn } from '../support/turn.ts';
 
 let network = new Network();
 /** What a test has a disk wait for; in any case open when it ends, or nothing could be closed. */
@@ -33,10 +34,6 @@ async function laptopWith<S extends Store>(store: S): Promise<{ laptop: Member; 
   const laptop = await network.add('laptop', { store });
   await (await laptop.peer.homeSpace()).set('note', { title: 'Milk' }).stored;
   return { laptop, phone: await network.add('phone'), store };
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 async function linkTo(laptop: Member, role: Role = 'writer', addresses = [laptop.url]): Promise<string> {

@@ -14,16 +14,13 @@ import { bytesOf } from '../support/protocol.ts';
 import { TestChain } from '../support/chains.ts';
 import { RawPeer } from '../support/raw-peer.ts';
 import { WrappedStore } from '../support/stores.ts';
+import { turn } from '../support/turn.ts';
 
 let network = new Network();
 afterEach(async () => {
   await network.close();
   network = new Network();
 });
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 async function hostWithStore(): Promise<{ host: Member; store: WrappedStore }> {
   const store = new WrappedStore(new MemoryStore());

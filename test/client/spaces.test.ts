@@ -5,6 +5,7 @@ import { ForkedHistory, Receiver } from '../support/histories.ts';
 import { Network } from '../support/network.ts';
 import { bytesOf } from '../support/protocol.ts';
 import { WrappedStore } from '../support/stores.ts';
+import { turn } from '../support/turn.ts';
 
 let network = new Network();
 afterEach(async () => {
@@ -21,8 +22,6 @@ function holdWrites(store: WrappedStore): { reached: Promise<void>; release: () 
   };
   return { reached: reached.promise, release: () => gate.resolve() };
 }
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 test('the default space that is asked for while one is being added is that one, and no other is made', async () => {
   const laptop = await network.add('laptop');

@@ -14,16 +14,13 @@ import { collect, dump, eventually, eventuallySame, Network, pair, type Member }
 import { bytesOf, withCode } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
 import { contents, copyStore, WrappedStore } from '../support/stores.ts';
+import { turn } from '../support/turn.ts';
 
 let network = new Network();
 afterEach(async () => {
   await network.close();
   network = new Network();
 });
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 /** Commits that came and were new, and those that came in vain. */
 function counted(...members: Member[]): { received: number; duplicates: number } {

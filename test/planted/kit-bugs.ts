@@ -475,8 +475,8 @@ export const KIT_BUGS: readonly KitBug[] = [
     mistake: 'Whoever answers at an address is taken for the device that the link names.',
     side: 'client',
     file: 'protocol/channel.ts',
-    find: "if (expected !== undefined && !expected.some((each) => equal(device, each))) throw new TidelogError('wrong-device');",
-    replace: 'void expected;',
+    find: "if (expectedDevices && !expectedDevices.some((each) => equal(device, each))) throw new TidelogError('wrong-device');",
+    replace: 'void expectedDevices;',
     caughtBy: ['10.2/18'],
   },
   {

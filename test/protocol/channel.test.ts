@@ -144,13 +144,13 @@ describe('the handshake', () => {
   });
 
   test('an initiator that expects another device does not tell this one who it is', () => {
-    const [a, b] = [initiator({ expectedDevice: ALICE.deviceKeys.public }), responder()];
+    const [a, b] = [initiator({ expectedDevices: [ALICE.deviceKeys.public] }), responder()];
     const [second] = b.receive(a.start()!).send;
     expect(() => a.receive(second!)).toThrow(code('wrong-device'));
     expectClosed(a);
     connect(
-      initiator({ expectedDevice: BOB.deviceKeys.public }),
-      responder({ expectedDevice: ALICE.deviceKeys.public }),
+      initiator({ expectedDevices: [BOB.deviceKeys.public] }),
+      responder({ expectedDevices: [ALICE.deviceKeys.public] }),
     );
   });
 

@@ -363,7 +363,7 @@ describe.each([nodeCrypto, portableCrypto])('primitives: $name', (crypto) => {
       random: () => hex(of.ephemeral),
       deviceKeys: crypto.ed25519KeyPair(hex(of.seed)),
       noiseKeys: crypto.x25519KeyPair(hex(of.static)),
-      expectedDevice,
+      expectedDevices: expectedDevice && [expectedDevice],
     });
   const established = (of: Case): { initiator: Channel; responder: Channel } => {
     const [initiator, responder] = [side(of.initiator, true), side(of.responder, false)];

@@ -2,6 +2,7 @@
 import type { Store, StoreOp, Table } from '../../client/store.ts';
 import { toHex } from '../../protocol/bytes.ts';
 import { REGION_BYTES } from '../../server/journal.ts';
+import { turn } from './turn.ts';
 
 /** Passes everything on, counts the writes, and does what a test says before each. */
 export class WrappedStore implements Store {
@@ -48,8 +49,7 @@ export class WrappedStore implements Store {
 export function lateStore(inner: Store): Store {
   const store = new WrappedStore(inner);
   const wait = async (turnsMax: number): Promise<void> => {
-    for (let turns = Math.floor(Math.random() * turnsMax); turns > 0; turns--)
-      await new Promise((resolve) => setImmediate(resolve));
+    for (let turns = Math.floor(Math.random() * turnsMax); turns > 0; turns--) await turn();
   };
   store.beforeRead = () => wait(20);
   store.beforeWrite = () => wait(40);

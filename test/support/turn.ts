@@ -1,0 +1,4 @@
+/** Resolves once whatever else is due has had its turn. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
