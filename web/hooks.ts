@@ -40,33 +40,43 @@ export interface Loaded<T> {
   /** undefined until the first answer; the last one while another is waited for. */
   readonly value: T | undefined;
   readonly error: string | null;
-  readonly reload: () => void;
+  /** Resolves when what is shown is no older than the call; its fault is shown, too. */
+  readonly reload: () => Promise<void>;
 }
 
 /** Loads at once, whenever `deps` change, and every `everyMs` while the page is looked at. */
 export function useLoaded<T>(load: () => Promise<T>, deps: readonly unknown[], everyMs?: number): Loaded<T> {
   const [state, setState] = useState<{ value: T | undefined; error: string | null }>({ value: undefined, error: null });
-  const turn = useRef(0);
+  const begun = useRef(0);
+  const shown = useRef(0);
   const latest = useRef(load);
   latest.current = load;
 
-  const reload = useCallback(() => {
-    const mine = ++turn.current;
-    latest.current().then(
-      (value) => mine === turn.current && setState({ value, error: null }),
-      (thrown: unknown) => mine === turn.current && setState((old) => ({ ...old, error: messageOf(thrown) })),
-    );
+  const reload = useCallback(async () => {
+    const mine = ++begun.current;
+    // Each that is newer than what is shown counts: where one takes longer than the next is away, as under a steady stream, the newest is never there.
+    const isNews = (): boolean => {
+      if (mine < shown.current) return false;
+      shown.current = mine;
+      return true;
+    };
+    try {
+      const value = await latest.current();
+      if (isNews()) setState({ value, error: null });
+    } catch (thrown) {
+      if (isNews()) setState((old) => ({ ...old, error: messageOf(thrown) }));
+    }
   }, []);
 
   // What was there stays until the new is: nothing jumps. A view of another thing altogether has a key of its own.
   useEffect(() => {
-    reload();
-    return () => void turn.current++;
+    void reload();
+    return () => void (shown.current = begun.current + 1);
   }, deps);
 
   useEffect(() => {
     if (everyMs === undefined) return;
-    const timer = setInterval(() => document.hidden || reload(), everyMs);
+    const timer = setInterval(() => document.hidden || void reload(), everyMs);
     return () => clearInterval(timer);
   }, [everyMs, reload]);
 

@@ -34,6 +34,8 @@ export function Root({ arrival }: { arrival: Arrival | null }): JSX.Element {
   const [state, setState] = useState<State>(() => (arrival?.by === 'session' ? { at: 'beginning' } : begin(null)));
   const [pairing, setPairing] = useState(arrival?.by === 'session' ? null : arrival);
   const first = useRef(arrival);
+  const newest = useRef(arrival);
+  newest.current = arrival;
   const current = useRef(state);
   current.current = state;
   const isPairing = useRef(false);
@@ -53,7 +55,8 @@ export function Root({ arrival }: { arrival: Arrival | null }): JSX.Element {
         () => {
           // One device is open once in a tab; it is opened again when the session is over.
           if (current.current.at === 'peer') void current.current.peer.close();
-          setPairing(null);
+          // A link that was pasted since then is what the person wants now.
+          if (newest.current === arrival) setPairing(null);
           setState({ at: 'node' });
         },
         // A link that was used already does no harm where somebody is in.

@@ -6,7 +6,7 @@ import { eventually } from '../e2e/support.ts';
 import { startTestNode, type TestNode } from '../support/node.ts';
 import { chromiumPath } from '../browser/chromium.ts';
 import { sessionLink } from './browser.ts';
-import { newBrowser } from './visit.ts';
+import { go, newBrowser } from './visit.ts';
 
 const nodes: TestNode[] = [];
 afterEach(async () => {
@@ -34,6 +34,14 @@ async function putMany(node: TestNode, subjects: readonly string[]): Promise<voi
   });
 }
 
+/** Longer than the page waits for writes to settle. */
+async function slowAnswers(page: Page, url: string): Promise<void> {
+  await page.route(url, async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 800));
+    await route.continue().catch(() => {});
+  });
+}
+
 async function isInView(found: Locator): Promise<boolean> {
   const box = await found.boundingBox();
   return box !== null && box.y >= 0 && box.y + box.height <= found.page().viewportSize()!.height;
@@ -48,9 +56,6 @@ async function pair(host: TestNode, guest: TestNode): Promise<void> {
   const { link } = await answer<{ link: string }>(host, 'POST', '/v1/pairing/invites', { role: 'writer' });
   await answer(guest, 'POST', '/v1/pairing/join', { link });
 }
-
-const go = (page: Page, view: string): Promise<void> =>
-  page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: view }).click();
 
 describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
   const browser = newBrowser();
@@ -169,6 +174,28 @@ describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
     expect(complaints).toEqual([]);
   });
 
+  test('a link that is pasted while another is on its way is the one that counts', async () => {
+    const { page, complaints } = await browser.open(laptop.url);
+    await page.getByText('tidelog open').first().waitFor();
+    const isAsked = page.waitForRequest('**/v1/session');
+    let release = (): void => {};
+    const isReleased = new Promise<void>((resolve) => (release = resolve));
+    await page.route('**/v1/session', async (route) => {
+      await isReleased;
+      await route.continue();
+    });
+    const pairing = await answer<{ link: string }>(laptop, 'POST', '/v1/pairing/invites', {});
+    await page.evaluate(`location.href = ${JSON.stringify(await sessionLink(laptop))}`);
+    await isAsked;
+    await page.evaluate(`location.href = ${JSON.stringify(pairing.link)}`);
+    await page.getByRole('button', { name: 'Make this browser a device' }).waitFor();
+    release();
+    // Who is in may go on to the page instead.
+    await page.getByRole('button', { name: 'Go to the page' }).waitFor();
+    expect(await page.getByRole('button', { name: 'Make this browser a device' }).count()).toBe(1);
+    expect(complaints).toEqual([]);
+  });
+
   test('Data: made, edited with its type, seen live, brought back, deleted', async () => {
     const { page, complaints } = await browser.visit(laptop);
     await page.getByText('No data yet').waitFor();
@@ -207,6 +234,42 @@ describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
     await page.getByRole('button', { name: 'Delete it everywhere' }).click();
     await page.getByText('It isn’t there').waitFor();
     expect(await read(laptop, 'note/1')).toBe(null);
+    expect(complaints).toEqual([]);
+  });
+
+  test('Data: on a slow line, what a person stored is shown before the form is gone, and what they do next has seen it', async () => {
+    await put(laptop, 'note/1', { title: 'Milk' });
+    const { page, complaints } = await browser.visit(laptop);
+    await page.getByRole('link', { name: 'note/1' }).click();
+    await page.getByRole('button', { name: 'Edit title' }).waitFor();
+    await slowAnswers(page, '**/v1/resources/*');
+    await page.getByRole('button', { name: 'Edit title' }).click();
+    await page.getByLabel('title', { exact: true }).fill('Bread');
+    await page.getByRole('button', { name: 'Store', exact: true }).click();
+    await page.getByRole('button', { name: 'Edit title' }).waitFor();
+    expect(await page.locator('.property .value').first().textContent()).toBe('Bread');
+    await page.getByRole('listitem').filter({ hasText: 'title = Milk' }).getByRole('button').last().click();
+    await page.getByRole('button', { name: 'Bring it back' }).click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    expect(await page.locator('.property .value').first().textContent()).toBe('Milk');
+    await page.getByRole('button', { name: 'Delete', exact: true }).click();
+    await page.getByRole('button', { name: 'Delete it everywhere' }).click();
+    await page.getByText('It isn’t there').waitFor();
+    expect(await read(laptop, 'note/1')).toBe(null);
+    expect(complaints).toEqual([]);
+  });
+
+  test('Data: on a slow line a resource that is written all the time is shown as it changes', async () => {
+    await put(laptop, 'note/1', { count: 0 });
+    const { page, complaints } = await browser.visit(laptop);
+    await page.getByRole('link', { name: 'note/1' }).click();
+    await page.locator('.property .value').waitFor();
+    await slowAnswers(page, '**/v1/resources/*');
+    let count = 0;
+    await eventually(async () => {
+      await put(laptop, 'note/1', { count: ++count });
+      return Number(await page.locator('.property .value').textContent()) >= 3;
+    }, 'the page shows what is written');
     expect(complaints).toEqual([]);
   });
 
@@ -424,6 +487,7 @@ describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
     await here.page.getByRole('dialog').getByLabel('Name').fill('attic');
     await here.page.getByRole('dialog').getByLabel('Role', { exact: true }).selectOption('reader');
     await here.page.getByRole('dialog').getByRole('button', { name: 'Store' }).click();
+    await here.page.getByRole('dialog').waitFor({ state: 'detached' });
     await here.page.getByRole('heading', { name: 'attic' }).waitFor();
     await here.page.getByText('reader', { exact: true }).waitFor();
 

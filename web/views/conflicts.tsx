@@ -41,7 +41,7 @@ export function ConflictsView(): JSX.Element {
   );
 }
 
-function ConflictCard({ conflict, onDecided }: { conflict: Conflict; onDecided: () => void }): JSX.Element {
+function ConflictCard({ conflict, onDecided }: { conflict: Conflict; onDecided: () => Promise<void> }): JSX.Element {
   const { source, say, reloadStatus } = useApp();
   const { subject, property, alternatives } = conflict;
   const [draft, setDraft] = useState<Draft | null>(null);
@@ -49,10 +49,12 @@ function ConflictCard({ conflict, onDecided }: { conflict: Conflict; onDecided: 
   const parsed = draft && parse(draft);
 
   const decide = async (value: Json): Promise<void> => {
-    const isDone = await run(() => decideOn(source, conflict, value));
+    const isDone = await run(async () => {
+      await decideOn(source, conflict, value);
+      await onDecided();
+    });
     if (!isDone) return;
     say(`${property} of ${subject} is decided`);
-    onDecided();
     reloadStatus();
   };
   return (

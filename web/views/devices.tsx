@@ -139,16 +139,19 @@ function DeviceCard({
   device: Device;
   isOwner: boolean;
   now: number;
-  onChanged: () => void;
+  onChanged: () => Promise<void>;
 }): JSX.Element {
   const [open, setOpen] = useState<'edit' | 'revoke' | null>(null);
   const { source, say } = useApp();
   const revoking = useAction();
   const name = nameOf(device);
   const revoke = async (): Promise<void> => {
-    if (!(await revoking.run(() => source.revoke(device.id)))) return;
+    const isDone = await revoking.run(async () => {
+      await source.revoke(device.id);
+      await onChanged();
+    });
+    if (!isDone) return;
     setOpen(null);
-    onChanged();
     say(`${name} is revoked`);
   };
   return (
@@ -239,7 +242,7 @@ function EditDevice({
 }: {
   device: Device;
   onClose: () => void;
-  onChanged: () => void;
+  onChanged: () => Promise<void>;
 }): JSX.Element {
   const { source, say } = useApp();
   const [name, setName] = useState(device.name);
@@ -250,9 +253,9 @@ function EditDevice({
     const isDone = await run(async () => {
       if (name !== device.name) await source.renameDevice(device.id, name);
       if (role !== device.role) await source.setRole(device.id, role);
+      await onChanged();
     });
     if (!isDone) return;
-    onChanged();
     onClose();
     say(`${name} is ${role}`);
   };

@@ -18,7 +18,7 @@ export function ResourceHistory({
 }: {
   subject: string;
   resource: Resource | null;
-  onStored: () => void;
+  onStored: () => Promise<void>;
 }): JSX.Element {
   const { source, say } = useApp();
   const first = useLoaded(() => source.newest({ subject, limit: PAGE }), [subject]);
@@ -36,10 +36,12 @@ export function ResourceHistory({
   const next = pages.at(-1)?.next ?? null;
 
   const bringBack = async (): Promise<void> => {
-    const isDone = await bringing.run(() => source.write(subject, chosen!.set, [], resource?.etag ?? null));
+    const isDone = await bringing.run(async () => {
+      await source.write(subject, chosen!.set, [], resource?.etag ?? null);
+      await onStored();
+    });
     if (!isDone) return;
     setChosen(null);
-    onStored();
     say('The older value is back');
   };
   const showOlder = (): void =>

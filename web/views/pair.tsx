@@ -71,7 +71,7 @@ function PendingCard({
 }: {
   device: PendingDevice;
   mayLetIn: boolean;
-  onDecided: () => void;
+  onDecided: () => Promise<void>;
 }): JSX.Element {
   const { say, reloadStatus } = useApp();
   const node = useNode();
@@ -80,10 +80,13 @@ function PendingCard({
   const now = useNow();
   const name = device.name === '' ? shortId(device.id) : device.name;
   const decide = async (action: () => Promise<void>, word: string): Promise<void> => {
-    if (!(await run(action))) return;
+    const isDone = await run(async () => {
+      await action();
+      await onDecided();
+    });
+    if (!isDone) return;
     say(`${name} is ${word}`);
-    onDecided();
-    reloadStatus();
+    void reloadStatus();
   };
   return (
     <li class="card">

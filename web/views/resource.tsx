@@ -5,7 +5,7 @@ import { useState } from 'preact/hooks';
 import { useAction, useApp, useLive, useLoaded, useSettled } from '../hooks.ts';
 import { Confirm, Empty, Loading, Notice, Problem, TextField, Time } from '../parts.tsx';
 import { linkTo } from '../route.ts';
-import { isReserved, type Json, type Resource } from '../source.ts';
+import { isReserved, type Json, type Properties, type Resource } from '../source.ts';
 import { draftOf, isSame, parse, type Draft } from '../typed-value.ts';
 import { brief } from '../words.ts';
 import { ResourceHistory } from './history.tsx';
@@ -23,10 +23,12 @@ export function ResourceView({ subject }: { subject: string }): JSX.Element {
   const removal = useAction();
 
   const remove = async (): Promise<void> => {
-    const isDone = await removal.run(() => source.destroy(subject, resource!.etag));
+    const isDone = await removal.run(async () => {
+      await source.destroy(subject, resource!.etag);
+      await reload();
+    });
     if (!isDone) return;
     setRemoving(false);
-    reload();
     say(`${subject} is deleted`);
   };
 
@@ -100,7 +102,7 @@ function PropertyRow({
 }: {
   name: string;
   resource: Resource;
-  onStored: () => void;
+  onStored: () => Promise<void>;
 }): JSX.Element {
   const { source, say } = useApp();
   const [edit, setEdit] = useState<{ draft: Draft; before: Json } | null>(null);
@@ -108,7 +110,7 @@ function PropertyRow({
   const value = resource.properties[name] ?? null;
   const meta = resource.meta[name];
   const parsed = edit && parse(edit.draft);
-  const isStale = edit !== null && !isSame(edit.before, value);
+  const isStale = edit !== null && !busy && !isSame(edit.before, value);
 
   const close = (): void => {
     setEdit(null);
@@ -117,18 +119,17 @@ function PropertyRow({
   const store = async (): Promise<void> => {
     if (!parsed || !('value' in parsed)) return;
     // Another property may have changed meanwhile, which is no reason to refuse: this one didn't, or the person was told.
-    const isDone = await run(() => source.write(resource.subject, { [name]: parsed.value }, [], resource.etag));
-    if (!isDone) return;
-    close();
-    onStored();
-    say(`${name} is stored`);
+    await change({ [name]: parsed.value }, [], 'stored');
   };
-  const remove = async (): Promise<void> => {
-    const isDone = await run(() => source.write(resource.subject, {}, [name], resource.etag));
+  // Open until what it led to is shown: what a person does next has seen this.
+  const change = async (set: Properties, unset: readonly string[], word: string): Promise<void> => {
+    const isDone = await run(async () => {
+      await source.write(resource.subject, set, unset, resource.etag);
+      await onStored();
+    });
     if (!isDone) return;
     close();
-    onStored();
-    say(`${name} is removed`);
+    say(`${name} is ${word}`);
   };
 
   return (
@@ -174,7 +175,7 @@ function PropertyRow({
                 type="button"
                 class="danger"
                 disabled={busy || Object.keys(resource.properties).length === 1}
-                onClick={() => void remove()}
+                onClick={() => void change({}, [name], 'removed')}
               >
                 Remove {name}
               </button>
@@ -206,7 +207,7 @@ function AddProperty({
 }: {
   resource: Resource;
   onClose: () => void;
-  onStored: () => void;
+  onStored: () => Promise<void>;
 }): JSX.Element {
   const { source, say } = useApp();
   const [name, setName] = useState('');
@@ -221,12 +222,13 @@ function AddProperty({
     await run(async () => {
       // Whatever else of it changes meanwhile, this name must be free.
       const now = (await source.resource(subject)) ?? resource;
-      if (Object.hasOwn(now.properties, name)) return;
-      await source.write(subject, { [name]: parsed.value }, [], now.etag);
+      const isFree = !Object.hasOwn(now.properties, name);
+      if (isFree) await source.write(subject, { [name]: parsed.value }, [], now.etag);
+      await onStored();
+      if (!isFree) return;
       onClose();
       say(`${name} is stored`);
     });
-    onStored();
   };
   return (
     <form class="boxed" onSubmit={(event) => void store(event)}>
