@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
-import { chromium, type Browser, type BrowserContext } from 'playwright-core';
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 import { BROWSER_BUNDLE } from '../../scripts/build-browser.ts';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
@@ -30,14 +30,40 @@ const LAUNCH = {
   chromiumSandbox: false,
 };
 
+/** TIDELOG_TEST_SLOW_PAGE=1: every page computes slowly and hears late from its node, so that a test that looks too early fails. */
+const isSlow = process.env['TIDELOG_TEST_SLOW_PAGE'] === '1';
+const SLOWDOWN = 6;
+const LATE_MS = 400;
+
 /** A browser that stores nothing beyond its end. */
 export function launchChromium(): Promise<Browser> {
   return chromium.launch(LAUNCH);
 }
 
+/** A person's own storage in such a browser. */
+export async function newContext(browser: Browser, options?: BrowserContextOptions): Promise<BrowserContext> {
+  return asSlowAsAsked(await browser.newContext(options));
+}
+
 /** A browser with a profile of its own in `folder`: what it stores outlives it. */
-export function openChromium(folder: string): Promise<BrowserContext> {
-  return chromium.launchPersistentContext(folder, LAUNCH);
+export async function openChromium(folder: string): Promise<BrowserContext> {
+  return asSlowAsAsked(await chromium.launchPersistentContext(folder, LAUNCH));
+}
+
+async function asSlowAsAsked(context: BrowserContext): Promise<BrowserContext> {
+  if (!isSlow) return context;
+  context.on('page', (page) => void slowDown(context, page).catch(() => {}));
+  await context.route('**/v1/**', async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * LATE_MS));
+    await route.continue().catch(() => {});
+  });
+  return context;
+}
+
+/** A page that is closed meanwhile needs none of it. */
+async function slowDown(context: BrowserContext, page: Page): Promise<void> {
+  const devtools = await context.newCDPSession(page);
+  await devtools.send('Emulation.setCPUThrottlingRate', { rate: SLOWDOWN });
 }
 
 export interface PageServer {

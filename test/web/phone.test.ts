@@ -4,13 +4,10 @@ import { describe, expect, test } from 'vitest';
 
 import { chromiumPath, INSECURE_HOST } from '../browser/chromium.ts';
 import { eventually, newLab, type Device } from '../e2e/support.ts';
-import { newBrowser, type Visitor } from './visit.ts';
+import { go, newBrowser, type Visitor } from './visit.ts';
 
 const LONG_MS = 120_000;
 const PHONE = { viewport: { width: 390, height: 844 }, userAgent: 'Mozilla/5.0 (Linux; Android 15) Mobile' };
-
-const go = (page: Page, view: string): Promise<void> =>
-  page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: view }).click();
 
 const digitsOf = async (page: Page): Promise<string> => (await page.locator('.digits [aria-hidden]').textContent())!;
 

@@ -2,7 +2,7 @@
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 
-import { launchChromium } from '../browser/chromium.ts';
+import { launchChromium, newContext } from '../browser/chromium.ts';
 import { buildPage, sessionLink, type LetsIn } from './browser.ts';
 
 export interface Visitor {
@@ -22,6 +22,12 @@ export interface Visits {
   open(url: string, options?: BrowserContextOptions): Promise<Visitor>;
 }
 
+/** To a view, which is there when this returns: a click is done before the page has drawn what it leads to. */
+export async function go(page: Page, view: string): Promise<void> {
+  await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name: view }).click();
+  await page.getByRole('main').getByText(view, { exact: true }).first().waitFor();
+}
+
 /** One browser for a file of tests, and a person's own storage for each visit. */
 export function newBrowser(): Visits {
   let browser: Browser;
@@ -36,7 +42,7 @@ export function newBrowser(): Visits {
   afterAll(() => browser.close());
 
   async function open(url: string, options: BrowserContextOptions = {}): Promise<Visitor> {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+    const context = await newContext(browser, { viewport: { width: 1280, height: 800 }, ...options });
     contexts.push(context);
     const page = await context.newPage();
     const complaints: string[] = [];
