@@ -110,6 +110,7 @@ export const ROLE_WORDS: Readonly<Record<Role, string>> = {
 /** One line for a list. */
 export function brief(value: Json | undefined): string {
   if (value === undefined) return '(removed)';
+  if (value === '') return '(empty text)';
   if (typeof value === 'string') return value;
   if (value === null) return 'nothing';
   if (typeof value === 'boolean') return value ? 'yes' : 'no';

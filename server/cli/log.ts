@@ -76,16 +76,24 @@ export function historyCommand(program: Command): void {
 }
 
 async function showLogged(cli: Cli, commit: LoggedJson): Promise<void> {
-  await cli.show(commit, () => {
-    const time = commit.time === null ? '-' : formatTime(commit.time);
-    const head = [commit.cursor, time, printable(commit.deviceName) || shortId(commit.device)];
-    const changes = commit.erased ? ['erased'] : commit.changes.map(describeChange);
-    if (!cli.isTerminal) return [...head, ...changes].join('\t');
-    const indent = '\n    ';
-    return `${paint('dim', head[0]!)}  ${head[1]}  ${paint('cyan', head[2]!)}${indent}${changes.join(indent)}`;
-  });
+  await cli.show(commit, () => describeLogged(commit, cli.isTerminal));
 }
 
+/** A line with all of it for a program; for a person a head, and what a screen has room for. */
+export function describeLogged(commit: LoggedJson, isTerminal: boolean): string {
+  const time = commit.time === null ? '-' : formatTime(commit.time);
+  const head = [commit.cursor, time, printable(commit.deviceName) || shortId(commit.device)];
+  const changes = commit.erased ? ['erased'] : commit.changes.map(describeChange);
+  if (!isTerminal) return [...head, ...changes].join('\t');
+  const indent = '\n    ';
+  const shown = changes.slice(0, SHOWN_CHANGES);
+  const rest = changes.length - shown.length;
+  if (rest > 0) shown.push(paint('dim', `and ${rest.toLocaleString('en')} more; --json prints all of them`));
+  return `${paint('dim', head[0]!)}  ${head[1]}  ${paint('cyan', head[2]!)}${indent}${shown.join(indent)}`;
+}
+
+/** Of a commit, on a terminal: an import has a thousand in one. */
+const SHOWN_CHANGES = 8;
 const SHOWN_CHARACTERS = 100;
 
 /** `note/1 set title=Milk done=false; unset due` */

@@ -39,8 +39,11 @@ export function startCommand(program: Command): void {
       const { id, created } = await initDevice(dataDir);
       if (created) output.note(`There was no Tidelog data in ${dataDir}; made this device: ${id}`);
       const { logLevel } = (await ConfigFile.read(dataDir)).values;
-      await run({ dataDir, log: createLog(logLevel, format, process.stdout), ...settings }, ({ url }) => {
-        if (output.isTerminal) output.note(`The page is at ${url}; \`tidelog open\` prints a link that lets you in.`);
+      await run({ dataDir, log: createLog(logLevel, format, process.stdout), ...settings }, ({ url, addresses }) => {
+        if (!output.isTerminal) return;
+        const others = addresses().filter((address) => address !== url);
+        if (others.length > 0) output.note(`Other machines reach it at ${others.join(' and ')}.`);
+        output.note(`The page is at ${url}; \`tidelog open\` prints a link that lets you in.`);
       });
     });
 }

@@ -3,7 +3,8 @@ import { access, stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
-import { asTidelogError } from '../../protocol/errors.ts';
+import { asTidelogError, type ErrorCode } from '../../protocol/errors.ts';
+import { urlOf } from '../addresses.ts';
 import { ConfigFile, type Config } from '../config.ts';
 import { checkPages } from '../lmdb-pages.ts';
 import { formatBytes } from '../terminal.ts';
@@ -116,6 +117,19 @@ export async function checkStore(dataDir: string): Promise<Finding> {
   }
 }
 
+/** Long enough for a Pi that is busy. */
+const ASK_MS = 2000;
+
+/** A node refuses a stranger by a code of its own. */
+async function isTidelog(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${url}/v1/status`, { signal: AbortSignal.timeout(ASK_MS), redirect: 'error' });
+    return ((await response.json()) as { code?: unknown } | null)?.code === ('bad-token' satisfies ErrorCode);
+  } catch {
+    return false;
+  }
+}
+
 /** Of a node that doesn't run: could it listen? */
 export async function checkPort({ host, port }: Pick<Config, 'host' | 'port'>): Promise<Finding> {
   const code = await new Promise<string | null>((resolve) => {
@@ -127,7 +141,9 @@ export async function checkPort({ host, port }: Pick<Config, 'host' | 'port'>): 
   if (code === 'EADDRINUSE')
     return bad(
       'port',
-      `Another program listens on ${host}:${port}`,
+      (await isTidelog(urlOf(host, port)))
+        ? `A node of another data folder listens on ${host}:${port}`
+        : `Another program listens on ${host}:${port}`,
       'Stop it, or choose another port in config.json or with --port.',
     );
   return bad(

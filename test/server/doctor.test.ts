@@ -116,6 +116,18 @@ describe('of a folder', () => {
     expect(of['port']).toMatchObject({ state: 'bad', says: `Another program listens on 127.0.0.1:${port}` });
   });
 
+  test('whose port a node of another data folder has', async () => {
+    const node = startTidelog(await initialised(), ['start', '--port', '0', '--log', 'json']);
+    const port = Number(/127\.0\.0\.1:(\d+)/.exec(await node.line(/started/))![1]);
+    const { code, of } = await doctor(await initialised({ port }));
+    expect(code).toBe(1);
+    expect(of['port']).toMatchObject({
+      state: 'bad',
+      says: `A node of another data folder listens on 127.0.0.1:${port}`,
+    });
+    await node.end('SIGTERM');
+  }, 30_000);
+
   test('of a node that runs, that was killed, and whose journal was taken over', async () => {
     const dir = await initialised();
     const node = startTidelog(dir, ['start', '--port', '0', '--log', 'json']);

@@ -330,7 +330,12 @@ describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
   });
 
   test('a value that looks like bytes and is none is shown for what it is, everywhere', async () => {
-    await put(laptop, 'note/1', { a: { $bytes: null, x: 1 }, b: { $bytes: 'AQID' }, c: [{ $bytes: 7, x: [null] }] });
+    await put(laptop, 'note/1', {
+      a: { $bytes: null, x: 1 },
+      b: { $bytes: 'AQID' },
+      c: [{ $bytes: 7, x: [null] }],
+      d: '',
+    });
     const { page, complaints } = await browser.visit(laptop);
     const shown = page.getByText(/"\$bytes":null/).first();
     await shown.waitFor();
@@ -342,6 +347,7 @@ describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
     await page.getByRole('link', { name: 'note/1' }).click();
     await shown.waitFor();
     await page.getByText('3 bytes of data').first().waitFor();
+    await page.locator('.property .value', { hasText: '(empty text)' }).waitFor();
     await page.getByRole('button', { name: 'Edit a' }).click();
     expect(await page.getByLabel('Type of a').inputValue()).toBe('list or map');
     expect(complaints).toEqual([]);
@@ -474,6 +480,7 @@ describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
     expect(shown).toMatch(/^\d{3} \d{3}$/);
     expect(await digits.textContent()).toBe(shown);
 
+    await here.page.getByText('It is pi, as writer.').waitFor();
     await here.page.getByRole('link', { name: 'See the devices' }).click();
     const card = here.page.getByRole('listitem').filter({ hasText: 'pi' }).last();
     await card.getByText('Up to date, connected now.').waitFor();

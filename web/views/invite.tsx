@@ -6,7 +6,7 @@ import { useAction, useApp, useLoaded, useNode, useNow } from '../hooks.ts';
 import { Digits, Notice, Problem } from '../parts.tsx';
 import { linkTo } from '../route.ts';
 import type { Invite, NewInvite } from '../source.ts';
-import { countdown, shortId } from '../words.ts';
+import { countdown, nameOf } from '../words.ts';
 import { Qr } from './qr.tsx';
 
 const EVERY_MS = 1000;
@@ -104,6 +104,10 @@ function LinkButtons({ made, onDone }: { made: NewInvite; onDone: () => void }):
 }
 
 function Joined({ state, onDone }: { state: Invite; onDone: () => void }): JSX.Element {
+  const { source } = useApp();
+  // It is listed, and has a name, once it is let in.
+  const { value: devices = [] } = useLoaded(() => source.devices(), [state.digits]);
+  const id = state.usedBy ?? '';
   return (
     <div class="card">
       <h3>A device has joined</h3>
@@ -116,7 +120,7 @@ function Joined({ state, onDone }: { state: Invite; onDone: () => void }): JSX.E
         </>
       )}
       <p class="hint">
-        It is {shortId(state.usedBy ?? '')}, as {state.role}.
+        It is {nameOf(devices.find((device) => device.id === id) ?? { id, name: '' })}, as {state.role}.
       </p>
       <div class="buttons">
         <a class="button primary" href={linkTo('devices')}>

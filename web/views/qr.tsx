@@ -3,8 +3,8 @@ import { encodeQR } from 'qr';
 import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
 
-/** Modules of quiet around it. */
-const BORDER = 2;
+/** Modules of quiet around it: what the standard asks for. */
+const BORDER = 4;
 
 export function Qr({ text, label }: { text: string; label: string }): JSX.Element {
   const { path, size } = useMemo(() => {
