@@ -38,10 +38,15 @@ describe('a server that is killed', () => {
   test('and whose disk lied is found to have lost something: the test can fail', async () => {
     const scene = await Scene.make(randomOf(seed));
     try {
-      await scene.round({ kind: 'point', point: 'record-lost', nth: 3, us: 0 });
-      await expect(scene.round({ kind: 'random', afterAcks: 1, delayMs: 0 })).rejects.toThrow(
-        /was acknowledged and is gone/,
-      );
+      // Not every time: where the tables were written right before the end, they have what the journal lacks.
+      let found = '';
+      for (let tries = 0; found === '' && tries < 10; tries++) {
+        await scene.round({ kind: 'point', point: 'record-lost', nth: 3, us: 0 });
+        await scene
+          .round({ kind: 'random', afterAcks: 1, delayMs: 0 })
+          .catch((thrown: Error) => (found = thrown.message));
+      }
+      expect(found).toMatch(/was acknowledged and is gone/);
     } finally {
       await scene.close();
     }
