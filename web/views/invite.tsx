@@ -105,8 +105,8 @@ function LinkButtons({ made, onDone }: { made: NewInvite; onDone: () => void }):
 
 function Joined({ state, onDone }: { state: Invite; onDone: () => void }): JSX.Element {
   const { source } = useApp();
-  // It is listed, and has a name, once it is let in.
-  const { value: devices = [] } = useLoaded(() => source.devices(), [state.digits]);
+  // It is listed, and has a name, once it is let in, which may be a moment after the digits are there.
+  const { value: devices = [] } = useLoaded(() => source.devices(), [], EVERY_MS);
   const id = state.usedBy ?? '';
   return (
     <div class="card">
