@@ -117,25 +117,32 @@ export function useNow(everyMs = 1000): number {
   return now;
 }
 
-/** Something that a person asked for: one at a time, its fault shown until the next try. */
-export function useAction(): {
+/**
+ * Something that a person asked for: one at a time, its fault shown until the next try. `look`: it is done when this has shown what came of it, so that
+ * what the person does next has seen it.
+ */
+export function useAction(look?: () => Promise<void>): {
   readonly busy: boolean;
   readonly error: string | null;
   readonly run: (action: () => Promise<void>) => Promise<boolean>;
   readonly clear: () => void;
 } {
   const [state, setState] = useState<{ busy: boolean; error: string | null }>({ busy: false, error: null });
-  const run = useCallback(async (action: () => Promise<void>) => {
-    setState({ busy: true, error: null });
-    try {
-      await action();
-      setState({ busy: false, error: null });
-      return true;
-    } catch (thrown) {
-      setState({ busy: false, error: messageOf(thrown) });
-      return false;
-    }
-  }, []);
+  const run = useCallback(
+    async (action: () => Promise<void>) => {
+      setState({ busy: true, error: null });
+      try {
+        await action();
+        await look?.();
+        setState({ busy: false, error: null });
+        return true;
+      } catch (thrown) {
+        setState({ busy: false, error: messageOf(thrown) });
+        return false;
+      }
+    },
+    [look],
+  );
   const clear = useCallback(() => setState({ busy: false, error: null }), []);
   return { ...state, run, clear };
 }

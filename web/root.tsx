@@ -34,8 +34,6 @@ export function Root({ arrival }: { arrival: Arrival | null }): JSX.Element {
   const [state, setState] = useState<State>(() => (arrival?.by === 'session' ? { at: 'beginning' } : begin(null)));
   const [pairing, setPairing] = useState(arrival?.by === 'session' ? null : arrival);
   const first = useRef(arrival);
-  const newest = useRef(arrival);
-  newest.current = arrival;
   const current = useRef(state);
   current.current = state;
   const isPairing = useRef(false);
@@ -50,13 +48,14 @@ export function Root({ arrival }: { arrival: Arrival | null }): JSX.Element {
   );
 
   useEffect(() => {
+    let isNewest = true;
     if (arrival?.by === 'session')
       key.begin(arrival.secret).then(
         () => {
           // One device is open once in a tab; it is opened again when the session is over.
           if (current.current.at === 'peer') void current.current.peer.close();
           // A link that was pasted since then is what the person wants now.
-          if (newest.current === arrival) setPairing(null);
+          if (isNewest) setPairing(null);
           setState({ at: 'node' });
         },
         // A link that was used already does no harm where somebody is in.
@@ -64,6 +63,7 @@ export function Root({ arrival }: { arrival: Arrival | null }): JSX.Element {
           setState((old) => (old.at === 'beginning' || old.at === 'outside' ? begin(messageOf(thrown)) : old)),
       );
     else if (arrival !== null && arrival !== first.current) void pairAnew(arrival);
+    return () => void (isNewest = false);
   }, [arrival]);
 
   // By a link that was pasted into this tab: as if the page had been loaded by it.

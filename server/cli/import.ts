@@ -9,7 +9,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Readable, type Transform } from 'node:stream';
 import { createGunzip } from 'node:zlib';
@@ -19,6 +18,7 @@ import { TidelogError } from '../../protocol/errors.ts';
 import { forgetProgress, lineHash, readProgress, writeProgress, type Progress } from '../import-progress.ts';
 import { counted, paint } from '../terminal.ts';
 import { withCli, type Cli } from './command.ts';
+import { statInput } from './input-file.ts';
 
 /** Of a piece, in bytes: many commits to share a flush, and little to repeat after a crash. */
 const PIECE_BYTES = 4 * 1024 * 1024;
@@ -232,10 +232,7 @@ class BrokenInput extends Error {
 /** Size of a file, for the progress; null for what has no end yet. */
 async function inputSize(file: string): Promise<number | null> {
   if (file === '-') return null;
-  const found = await stat(file).catch((thrown: NodeJS.ErrnoException) => {
-    const why = thrown.code === 'ENOENT' ? 'there is no such file' : thrown.message;
-    throw new TidelogError('bad-argument', `${file}: ${why}`, {}, { cause: thrown });
-  });
+  const found = await statInput(file);
   if (found.isDirectory())
     throw new TidelogError('bad-argument', `${file} is a folder; import takes a file of newline-delimited JSON`);
   return found.size;

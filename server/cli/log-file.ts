@@ -1,6 +1,6 @@
 /** `tidelog export --log FILE|-` and `tidelog import --log FILE|-`: the log itself, signatures and all, for carrying it to another device. */
 import { createReadStream } from 'node:fs';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { LogFileWriter, readLogFile, type LogFileHeader } from '../../client/log-file.ts';
@@ -11,6 +11,7 @@ import { syncFolder, writtenInto } from '../durable.ts';
 import type { TakenJson } from '../http/log.ts';
 import { counted, formatBytes } from '../terminal.ts';
 import type { Cli } from './command.ts';
+import { statInput } from './input-file.ts';
 import { Progress } from './progress.ts';
 
 /** Of what is sent at once: well below what a request may hold. */
@@ -66,7 +67,7 @@ export async function exportLog(cli: Cli, path: string): Promise<void> {
 
 /** Takes what is new of it, and says what was new. Where it is bad, what stands before that is taken. */
 export async function importLog(cli: Cli, path: string): Promise<void> {
-  const taking = new Taking(cli, path === '-' ? 0 : await sizeOf(path));
+  const taking = new Taking(cli, path === '-' ? 0 : (await statInput(path)).size);
   try {
     await taking.run(path === '-' ? process.stdin : createReadStream(path, { highWaterMark: 256 * 1024 }));
   } finally {
@@ -79,15 +80,6 @@ export async function importLog(cli: Cli, path: string): Promise<void> {
       ? `nothing new: all of ${counted(known, 'commit')} known already`
       : `${counted(added, 'new commit')}; ${known.toLocaleString('en')} known already`,
   );
-}
-
-async function sizeOf(path: string): Promise<number> {
-  try {
-    return (await stat(path)).size;
-  } catch (thrown) {
-    const { code, message } = thrown as NodeJS.ErrnoException;
-    throw new TidelogError('bad-argument', `${path}: ${code === 'ENOENT' ? 'there is no such file' : message}`);
-  }
 }
 
 class Taking {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { build, type BuildOptions } from 'esbuild';
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 import { BROWSER_BUNDLE } from '../../scripts/build-browser.ts';
@@ -53,11 +54,16 @@ export async function openChromium(folder: string): Promise<BrowserContext> {
 async function asSlowAsAsked(context: BrowserContext): Promise<BrowserContext> {
   if (!isSlow) return context;
   context.on('page', (page) => void slowDown(context, page).catch(() => {}));
-  await context.route('**/v1/**', async (route) => {
-    await new Promise((resolve) => setTimeout(resolve, Math.random() * LATE_MS));
+  await answerLate(context, '**/v1/**', () => Math.random() * LATE_MS);
+  return context;
+}
+
+/** What is asked for there gets its answer so much later. */
+export async function answerLate(where: BrowserContext | Page, url: string, lateMs: () => number): Promise<void> {
+  await where.route(url, async (route) => {
+    await sleep(lateMs());
     await route.continue().catch(() => {});
   });
-  return context;
 }
 
 /** A page that is closed meanwhile needs none of it. */

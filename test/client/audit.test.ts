@@ -13,6 +13,7 @@ import {
   encodeSpace,
 } from '../../client/tables.ts';
 import { eventuallySame, Network, pair, type Member } from '../support/network.ts';
+import { turn } from '../support/turn.ts';
 
 let network = new Network();
 afterEach(async () => {
@@ -59,7 +60,7 @@ describe('an audit', () => {
       for (let n = 0; !stopping.signal.aborted; n++) {
         await owner.peer.space().commit([{ subject: `note/${n % 30}`, ops: { set: { n }, inc: { edits: 1 } } }]).stored;
         if (n % 5 === 0) guest.peer.space().destroy(`note/${n % 20}`);
-        await new Promise((resolve) => setImmediate(resolve));
+        await turn();
       }
     })();
     for (let round = 0; round < 5; round++) expect((await space.audit()).findings).toEqual([]);

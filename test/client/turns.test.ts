@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 
 import { Inbox, WorkLine } from '../../client/turns.ts';
+import { turn } from '../support/turn.ts';
 
 class World {
   ms = 0;
@@ -18,7 +19,7 @@ class World {
   /** Others have had their turn. */
   async pass(): Promise<void> {
     for (const resolve of this.#turns.splice(0)) resolve();
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
   }
 }
 

@@ -17,6 +17,7 @@ import type { Role } from '../../protocol/membership.ts';
 import { encodeMessage, type Filter } from '../../protocol/messages.ts';
 import { Line, openSocket } from './line.ts';
 import type { Tally } from './tally.ts';
+import { turn } from '../support/turn.ts';
 
 interface Scene {
   /** `ws://…/sync` */
@@ -48,7 +49,7 @@ async function crowd(scene: Scene, size: number, again: (address: string, i: num
   const one = async (i: number): Promise<void> => {
     while (!scene.isOver()) {
       await again(scene.addresses[i % scene.addresses.length]!, i);
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn();
     }
   };
   await Promise.all(Array.from({ length: size }, (_, i) => one(i)));

@@ -12,6 +12,7 @@ import { decodeMessage, encodeMessage, type Message, type SpaceState } from '../
 import type { Transport as Ciphers } from '../../protocol/noise.ts';
 import { helloOf } from '../support/hello.ts';
 import type { Tally } from './tally.ts';
+import { turn } from '../support/turn.ts';
 
 const PATIENCE_MS = 15_000;
 /** Bytes that wait in the attacker's own socket: more would only fill its memory. */
@@ -98,7 +99,7 @@ export class Line {
 
   /** Resolves when the socket takes more, or is gone. */
   async ready(): Promise<void> {
-    do await new Promise((resolve) => setImmediate(resolve));
+    do await turn();
     while (!this.closed && this.socket.bufferedBytes > BUFFERED_MAX_BYTES);
   }
 

@@ -8,6 +8,7 @@ import { TidelogError } from '../../protocol/errors.ts';
 import { mutate } from './mutate.ts';
 import { Random } from './random.ts';
 import type { Target } from './targets.ts';
+import { turn } from '../support/turn.ts';
 
 interface Fault {
   readonly target: string;
@@ -103,7 +104,7 @@ export async function fuzz({ seed, targets, seconds, onTurn }: Options): Promise
       }
     }
     onTurn?.(inputs);
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
   }
   return {
     inputs,

@@ -16,6 +16,7 @@ import { bytesOf } from '../support/protocol.ts';
 import { RawPeer } from '../support/raw-peer.ts';
 import { mutate } from './mutate.ts';
 import { Random } from './random.ts';
+import { turn } from '../support/turn.ts';
 
 export interface SessionSummary {
   readonly sessions: number;
@@ -192,7 +193,7 @@ async function session(random: Random, world: World, name: string): Promise<stri
     for (const message of [...first, ...said]) {
       if (raw.closeCode !== null) break;
       raw.sendRaw(message);
-      if (random.chance(0.5)) await new Promise((resolve) => setImmediate(resolve));
+      if (random.chance(0.5)) await turn();
     }
   }
   for (let turns = 0; turns < 30 && raw.closeCode === null; turns++)

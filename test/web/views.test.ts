@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 
 import { eventually } from '../e2e/support.ts';
 import { startTestNode, type TestNode } from '../support/node.ts';
-import { chromiumPath } from '../browser/chromium.ts';
+import { answerLate, chromiumPath } from '../browser/chromium.ts';
 import { sessionLink } from './browser.ts';
 import { go, newBrowser } from './visit.ts';
 
@@ -35,12 +35,7 @@ async function putMany(node: TestNode, subjects: readonly string[]): Promise<voi
 }
 
 /** Longer than the page waits for writes to settle. */
-async function slowAnswers(page: Page, url: string): Promise<void> {
-  await page.route(url, async (route) => {
-    await new Promise((resolve) => setTimeout(resolve, 800));
-    await route.continue().catch(() => {});
-  });
-}
+const LATE_MS = 800;
 
 async function isInView(found: Locator): Promise<boolean> {
   const box = await found.boundingBox();
@@ -242,7 +237,7 @@ describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
     const { page, complaints } = await browser.visit(laptop);
     await page.getByRole('link', { name: 'note/1' }).click();
     await page.getByRole('button', { name: 'Edit title' }).waitFor();
-    await slowAnswers(page, '**/v1/resources/*');
+    await answerLate(page, '**/v1/resources/*', () => LATE_MS);
     await page.getByRole('button', { name: 'Edit title' }).click();
     await page.getByLabel('title', { exact: true }).fill('Bread');
     await page.getByRole('button', { name: 'Store', exact: true }).click();
@@ -264,7 +259,7 @@ describe.skipIf(chromiumPath === null)('the page (needs Chromium)', () => {
     const { page, complaints } = await browser.visit(laptop);
     await page.getByRole('link', { name: 'note/1' }).click();
     await page.locator('.property .value').waitFor();
-    await slowAnswers(page, '**/v1/resources/*');
+    await answerLate(page, '**/v1/resources/*', () => LATE_MS);
     let count = 0;
     await eventually(async () => {
       await put(laptop, 'note/1', { count: ++count });

@@ -45,14 +45,11 @@ function ConflictCard({ conflict, onDecided }: { conflict: Conflict; onDecided: 
   const { source, say, reloadStatus } = useApp();
   const { subject, property, alternatives } = conflict;
   const [draft, setDraft] = useState<Draft | null>(null);
-  const { busy, error, run } = useAction();
+  const { busy, error, run } = useAction(onDecided);
   const parsed = draft && parse(draft);
 
   const decide = async (value: Json): Promise<void> => {
-    const isDone = await run(async () => {
-      await decideOn(source, conflict, value);
-      await onDecided();
-    });
+    const isDone = await run(() => decideOn(source, conflict, value));
     if (!isDone) return;
     say(`${property} of ${subject} is decided`);
     reloadStatus();

@@ -143,14 +143,10 @@ function DeviceCard({
 }): JSX.Element {
   const [open, setOpen] = useState<'edit' | 'revoke' | null>(null);
   const { source, say } = useApp();
-  const revoking = useAction();
+  const revoking = useAction(onChanged);
   const name = nameOf(device);
   const revoke = async (): Promise<void> => {
-    const isDone = await revoking.run(async () => {
-      await source.revoke(device.id);
-      await onChanged();
-    });
-    if (!isDone) return;
+    if (!(await revoking.run(() => source.revoke(device.id)))) return;
     setOpen(null);
     say(`${name} is revoked`);
   };
@@ -247,13 +243,12 @@ function EditDevice({
   const { source, say } = useApp();
   const [name, setName] = useState(device.name);
   const [role, setRole] = useState<Role>(device.role ?? 'reader');
-  const { busy, error, run } = useAction();
+  const { busy, error, run } = useAction(onChanged);
   const save = async (event: Event): Promise<void> => {
     event.preventDefault();
     const isDone = await run(async () => {
       if (name !== device.name) await source.renameDevice(device.id, name);
       if (role !== device.role) await source.setRole(device.id, role);
-      await onChanged();
     });
     if (!isDone) return;
     onClose();

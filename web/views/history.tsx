@@ -29,17 +29,14 @@ export function ResourceHistory({
   });
   const [chosen, setChosen] = useState<{ commit: Commit; set: Properties } | null>(null);
   const more = useAction();
-  const bringing = useAction();
+  const bringing = useAction(onStored);
 
   const pages = first.value ? [first.value, ...older] : [];
   const items = [...new Map(pages.flatMap((page) => page.items).map((commit) => [commit.id, commit])).values()];
   const next = pages.at(-1)?.next ?? null;
 
   const bringBack = async (): Promise<void> => {
-    const isDone = await bringing.run(async () => {
-      await source.write(subject, chosen!.set, [], resource?.etag ?? null);
-      await onStored();
-    });
+    const isDone = await bringing.run(() => source.write(subject, chosen!.set, [], resource?.etag ?? null));
     if (!isDone) return;
     setChosen(null);
     say('The older value is back');

@@ -76,17 +76,13 @@ function PendingCard({
   const { say, reloadStatus } = useApp();
   const node = useNode();
   const [role, setRole] = useState<Role>('writer');
-  const { busy, error, run } = useAction();
+  const { busy, error, run } = useAction(onDecided);
   const now = useNow();
   const name = device.name === '' ? shortId(device.id) : device.name;
   const decide = async (action: () => Promise<void>, word: string): Promise<void> => {
-    const isDone = await run(async () => {
-      await action();
-      await onDecided();
-    });
-    if (!isDone) return;
+    if (!(await run(action))) return;
     say(`${name} is ${word}`);
-    void reloadStatus();
+    reloadStatus();
   };
   return (
     <li class="card">

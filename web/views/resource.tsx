@@ -20,13 +20,10 @@ export function ResourceView({ subject }: { subject: string }): JSX.Element {
   });
   const [isRemoving, setRemoving] = useState(false);
   const [isAdding, setAdding] = useState(false);
-  const removal = useAction();
+  const removal = useAction(reload);
 
   const remove = async (): Promise<void> => {
-    const isDone = await removal.run(async () => {
-      await source.destroy(subject, resource!.etag);
-      await reload();
-    });
+    const isDone = await removal.run(() => source.destroy(subject, resource!.etag));
     if (!isDone) return;
     setRemoving(false);
     say(`${subject} is deleted`);
@@ -106,7 +103,7 @@ function PropertyRow({
 }): JSX.Element {
   const { source, say } = useApp();
   const [edit, setEdit] = useState<{ draft: Draft; before: Json } | null>(null);
-  const { busy, error, run, clear } = useAction();
+  const { busy, error, run, clear } = useAction(onStored);
   const value = resource.properties[name] ?? null;
   const meta = resource.meta[name];
   const parsed = edit && parse(edit.draft);
@@ -121,12 +118,8 @@ function PropertyRow({
     // Another property may have changed meanwhile, which is no reason to refuse: this one didn't, or the person was told.
     await change({ [name]: parsed.value }, [], 'stored');
   };
-  // Open until what it led to is shown: what a person does next has seen this.
   const change = async (set: Properties, unset: readonly string[], word: string): Promise<void> => {
-    const isDone = await run(async () => {
-      await source.write(resource.subject, set, unset, resource.etag);
-      await onStored();
-    });
+    const isDone = await run(() => source.write(resource.subject, set, unset, resource.etag));
     if (!isDone) return;
     close();
     say(`${name} is ${word}`);
@@ -223,8 +216,12 @@ function AddProperty({
       // Whatever else of it changes meanwhile, this name must be free.
       const now = (await source.resource(subject)) ?? resource;
       const isFree = !Object.hasOwn(now.properties, name);
-      if (isFree) await source.write(subject, { [name]: parsed.value }, [], now.etag);
-      await onStored();
+      try {
+        if (isFree) await source.write(subject, { [name]: parsed.value }, [], now.etag);
+      } finally {
+        // Also where it was refused: something else of it has changed.
+        await onStored();
+      }
       if (!isFree) return;
       onClose();
       say(`${name} is stored`);

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 
 import { portablePlatform } from '../../../client/platform/portable.ts';
 import { transportPair } from '../../../client/platform/transport-pair.ts';
+import { turn } from '../../support/turn.ts';
 
 test('a turn lets what is due have its turn, without a timer', async () => {
   const { setTimeout: timer } = globalThis;
@@ -29,14 +30,14 @@ test.each([
   const pair = transportPair();
   const told: string[] = [];
   pair.a.send(new Uint8Array([1]));
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   pair[by].close(1000, '');
-  for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+  for (let i = 0; i < 3; i++) await turn();
   pair.b.start({
     onMessage: () => told.push('message'),
     onDrain: () => {},
     onClose: () => told.push('closed'),
   });
-  for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+  for (let i = 0; i < 3; i++) await turn();
   expect(told).toEqual(['message', 'closed']);
 });
