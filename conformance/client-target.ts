@@ -24,6 +24,8 @@ const CONNECT_MS = 30_000;
 /** A person needs longer to paste a link. */
 const CONNECT_BY_HAND_MS = 300_000;
 const INVITE_LIFE_MS = 24 * 3600 * 1000;
+/** How a connection ends whose program is stopped in the middle of the handshake: its process is gone, or it says `shutting-down`. */
+const LEFT_OVER_CODES: ReadonlySet<number> = new Set([1006, 4014]);
 
 export interface ClientTargetOptions {
   readonly host: string;
@@ -201,7 +203,7 @@ export class ClientTrial implements Trial {
         return wire;
       } catch (thrown) {
         // The last that a program dialled before it was stopped: nothing was said on it, and it comes again.
-        const isLeftOver = isFirst && socket.closing !== null && socket.closing.code === 1006;
+        const isLeftOver = isFirst && socket.closing !== null && LEFT_OVER_CODES.has(socket.closing.code);
         if (!isLeftOver || !(thrown instanceof Violation)) throw thrown;
       }
     }
